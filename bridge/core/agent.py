@@ -1,0 +1,63 @@
+"""The agent: who holds its seat, and whether it can be reached. Small enough that its rules are plain functions.
+
+The seat is a row with a term: whoever takes it raises the term, so an older holder knows that it lost it. The breaker
+keeps a dead agent from being woken over and over: 1, 2, 4 .. 30 minutes, one probe each, any sign of life closes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from bridge.core.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """One identity, bound to a host. `probe_at` is set while its breaker is open."""
+
+    workspace_id: str
+    agent_id: str
+    host: str = "local"
+    is_human: bool = False
+    can_start: bool = False
+    disabled: bool = False
+    seat_session_id: str | None = None
+    seat_term: int = 0
+    failures: int = 0
+    unreachable_since: datetime | None = None
+    probe_at: datetime | None = None
+    listening_until: datetime | None = None
+
+
+def take_seat(agent: Agent, session_id: str) -> Agent:
+    """The session holds the seat from now on; the term rises even when it held it before."""
+    return replace(agent, seat_session_id=session_id, seat_term=agent.seat_term + 1)
+
+
+def leave_seat(agent: Agent, session_id: str, term: int) -> Agent:
+    """Give the seat up, if this term still holds it; a later holder keeps it."""
+    if agent.seat_session_id != session_id or agent.seat_term != term:
+        return agent
+    return replace(agent, seat_session_id=None)
+
+
+def wake_failed(agent: Agent, policy: Policy, now: datetime) -> Agent:
+    """The breaker opens, or stays open for longer."""
+    failures = agent.failures + 1
+    return replace(
+        agent,
+        failures=failures,
+        unreachable_since=agent.unreachable_since or now,
+        probe_at=now + policy.breaker(failures),
+    )
+
+
+def take_probe(agent: Agent, policy: Policy, now: datetime) -> Agent:
+    """One wake tries; the others wait until the next probe."""
+    return replace(agent, probe_at=now + policy.breaker(agent.failures + 1))
+
+
+def alive(agent: Agent) -> Agent:
+    """Any sign of life closes the breaker."""
+    return replace(agent, failures=0, unreachable_since=None, probe_at=None)

@@ -1,0 +1,81 @@
+"""Who may do what, as data: one row an action. `own` means: of threads that the caller takes part in."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from bridge.core.errors import Forbidden
+from bridge.core.states import Role
+
+
+class Grant(StrEnum):
+    NO = "no"
+    OWN = "own"
+    YES = "yes"
+
+
+class Action(StrEnum):
+    POST = "post, read, ack"
+    READ_THREAD = "read a thread, its wakes and receipts"
+    CREATE_THREAD = "create threads"
+    MANAGE_PARTICIPANTS = "manage participants"
+    RESOLVE = "resolve"
+    BLOCK = "block, unblock"
+    CLOSE = "close"
+    TRIGGER = "trigger a wake"
+    CANCEL_WAKE = "cancel a wake"
+    FORCE_WAKE = "force a wake"
+    OWN_SESSION = "own session, inbox"
+    READ_FLEET = "read agents, hosts, notices"
+    MANAGE_FLEET = "manage agents, hosts, notices"
+    PAUSE = "pause, resume"
+    READ_POLICY = "read policies"
+    SET_POLICY = "set policies"
+    ISSUE_TOKEN = "tokens for others"  # noqa: S105  a label, not a secret
+    REVOKE = "revoke tokens"
+
+
+_P, _C, _O, _A, _H = Role.PARTICIPANT, Role.COORDINATOR, Role.OPERATOR, Role.AUDITOR, Role.HOST
+N, OWN, Y = Grant.NO, Grant.OWN, Grant.YES
+
+#                                  participant coordinator operator auditor host
+_TABLE: dict[Action, tuple[Grant, Grant, Grant, Grant, Grant]] = {
+    Action.POST: (OWN, OWN, OWN, N, N),
+    Action.READ_THREAD: (OWN, Y, Y, Y, N),
+    Action.CREATE_THREAD: (N, Y, Y, N, N),
+    Action.MANAGE_PARTICIPANTS: (N, Y, Y, N, N),
+    Action.RESOLVE: (OWN, Y, Y, N, N),
+    Action.BLOCK: (N, Y, Y, N, N),
+    Action.CLOSE: (N, Y, Y, N, N),
+    Action.TRIGGER: (OWN, Y, Y, N, N),
+    Action.CANCEL_WAKE: (OWN, Y, Y, N, N),
+    Action.FORCE_WAKE: (N, N, Y, N, N),
+    Action.OWN_SESSION: (Y, Y, Y, N, N),
+    Action.READ_FLEET: (N, Y, Y, Y, N),
+    Action.MANAGE_FLEET: (N, N, Y, N, N),
+    Action.PAUSE: (N, N, Y, N, N),
+    Action.READ_POLICY: (N, Y, Y, Y, N),
+    Action.SET_POLICY: (N, N, Y, N, N),
+    Action.ISSUE_TOKEN: (N, N, Y, N, N),
+    Action.REVOKE: (N, N, Y, N, N),
+}
+
+AUTHORITY: dict[tuple[Action, Role], Grant] = {
+    (action, role): grant
+    for action, row in _TABLE.items()
+    for role, grant in zip((_P, _C, _O, _A, _H), row, strict=True)
+}
+
+
+def check(action: Action, role: Role, *, own: bool = False) -> None:
+    """Raise Forbidden unless the role may do this, here."""
+    grant = AUTHORITY[action, role]
+    if grant is Y or (grant is OWN and own):
+        return
+    where = " here: you take no part in the thread" if grant is OWN else ""
+    raise Forbidden(f"the role {role} may not {action}{where}", action=action.name, role=role.value)
+
+
+def needs_membership(action: Action, role: Role) -> bool:
+    """Whether the grant holds only in threads that the caller takes part in."""
+    return AUTHORITY[action, role] is OWN

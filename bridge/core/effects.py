@@ -1,0 +1,104 @@
+"""The closed list of what the core can ask the shell to do. Imperative, carried out at least once, keyed by ids and fences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bridge.core.states import Rung
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Look whether the session can be touched now; nothing may be typed yet."""
+
+    rung: Rung
+    session_id: str
+    fence: int
+
+
+@dataclass(frozen=True, slots=True)
+class BeginAttempt:
+    """Record the attempt and what it offers, then hand the line over; it holds its session while a wake is in it."""
+
+    attempt_id: str
+    rung: Rung
+    session_id: str
+    fence: int
+    look_first: bool
+    may_type: bool
+    force: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveAttempt:
+    """The wake is out of the attempt; when no wake is left in it, its session is free for the next."""
+
+    attempt_id: str
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class TakeProbe:
+    """This wake is the one probe of an unreachable agent: the others go on waiting behind the breaker."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenNext:
+    """Open the next wake for the same agent and thread, up to `target_seq`."""
+
+    target_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """Tell the operators, and the sender, in words; notices are grouped by `cause`."""
+
+    cause: str
+    text: str
+    tell_sender: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class MarkUnreachable:
+    """The agent could not be woken: its breaker opens, or stays open longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelWakes:
+    """End every open wake of the thread, except those of operators."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenWakes:
+    """Wake each recipient of the message just stored, not before `delay_s` from now."""
+
+    delay_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class OpenUnread:
+    """Open a wake for each participant who has something unread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Store a system message in the thread, so that everyone there reads why."""
+
+    text: str
+
+
+Effect = (
+    Probe
+    | BeginAttempt
+    | LeaveAttempt
+    | TakeProbe
+    | OpenNext
+    | Notify
+    | MarkUnreachable
+    | CancelWakes
+    | OpenWakes
+    | OpenUnread
+    | Say
+)

@@ -1,0 +1,165 @@
+"""The numbers that steer waking, as one frozen value. Units stand last in each name; every duration is 0 or >= 1 s.
+
+The >= 1 s floor is what lets the keeper look one second ahead and never miss a timer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from datetime import timedelta
+from typing import Any
+
+from bridge.core.errors import InvalidArgument
+from bridge.core.states import Rung
+
+NUMBER_MAX = 10_000_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class RungLimits:
+    """How often a rung is tried, and how long each try may take to be accepted and then read."""
+
+    tries: int
+    accept_timeout_s: float
+    read_timeout_s: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One version of the numbers. Defaults: the first seed's, where it has any; else the design's."""
+
+    live: RungLimits = field(default_factory=lambda: RungLimits(tries=3, accept_timeout_s=8.0))
+    resume: RungLimits = field(default_factory=lambda: RungLimits(tries=2, accept_timeout_s=120.0))
+    spawn: RungLimits = field(default_factory=lambda: RungLimits(tries=1, accept_timeout_s=120.0))
+    backoff_s_initial: float = 2.0
+    backoff_s_max: float = 60.0
+    read_extension_s_max: float = 900.0
+    defer_quiet_s: float = 20.0
+    defer_recheck_s: float = 5.0
+    defer_s_max: float = 60.0
+    recheck_s: float = 5.0
+    seat_wait_s: float = 60.0
+    lease_s: float = 45.0
+    wake_life_s_max: float = 1800.0
+    listen_grace_s: float = 2.0
+    wakes_per_minute_max: int = 10
+    fan_out_max: int = 50
+    stale_after_s: float = 43_200.0
+    crash_loop_limit: int = 3
+    crash_loop_window_s: float = 900.0
+    host_slots: int = 8
+    agent_slots: int = 2
+    kill_after_s: float = 900.0
+    kill_grace_s: float = 5.0
+    spawn_beside_live: bool = False
+    breaker_s_initial: float = 60.0
+    breaker_s_max: float = 1800.0
+    turns_max: int = 20
+    findings_max: int = 3
+    slow_s: float = 30.0
+    stall_after_s: float = 3600.0
+    tick_s: float = 5.0
+    version: int = 1
+
+    def limits(self, rung: Rung) -> RungLimits:
+        """The limits of a rung that tries something; `operator` tries nothing."""
+        return {Rung.LIVE: self.live, Rung.RESUME: self.resume, Rung.SPAWN: self.spawn}[rung]
+
+    def backoff(self, tries: int) -> timedelta:
+        """How long to wait after the nth failed try: doubling from the first, capped."""
+        seconds = min(self.backoff_s_max, self.backoff_s_initial * 2.0 ** max(0, tries - 1))
+        return timedelta(seconds=seconds)
+
+    def breaker(self, failures: int) -> timedelta:
+        """How long the breaker of an unreachable agent stays open after the nth failed wake."""
+        seconds = min(self.breaker_s_max, self.breaker_s_initial * 2.0 ** min(30, max(0, failures - 1)))
+        return timedelta(seconds=seconds)
+
+    def turns_limit(self, participants: int) -> int:
+        """Turns without progress that block a thread of that many participants."""
+        return self.turns_max * max(1, participants - 1)
+
+    @property
+    def ladder_s(self) -> float:
+        """The longest a wake can climb, extensions and deferrals apart, in seconds."""
+        total = 0.0
+        for rung in (Rung.LIVE, Rung.RESUME, Rung.SPAWN):
+            limits = self.limits(rung)
+            total += limits.tries * limits.accept_timeout_s
+            total += sum(self.backoff(n).total_seconds() for n in range(1, limits.tries))
+            total += limits.read_timeout_s if limits.tries else 0.0
+        return total
+
+
+def to_data(policy: Policy) -> dict[str, Any]:
+    """The policy as plain data, as the API shows and the database stores it."""
+    return asdict(policy)
+
+
+def from_data(data: dict[str, Any], *, base: Policy | None = None) -> Policy:
+    """A valid policy from plain data laid over `base`. Raises InvalidArgument naming the field that is wrong."""
+    policy: Policy = _overlay(base or Policy(), data, path="")
+    validate(policy)
+    return policy
+
+
+def validate(policy: Policy) -> None:
+    """Raise InvalidArgument unless every number is in range and the ladder fits the wake's life."""
+    for name, value in _numbers(policy, ""):
+        if not 0 <= value <= NUMBER_MAX:
+            raise InvalidArgument(f"{name} must be a number from 0 to {NUMBER_MAX:g}", path=name)
+        if "_s" in name and 0 < value < 1:
+            raise InvalidArgument(f"{name} must be 0 or at least 1 second", path=name)
+    for name in (
+        "lease_s",
+        "wake_life_s_max",
+        "defer_recheck_s",
+        "recheck_s",
+        "tick_s",
+        "live.accept_timeout_s",
+    ):
+        if dict(_numbers(policy, ""))[name] < 1:
+            raise InvalidArgument(f"{name} must be at least 1 second", path=name)
+    if policy.ladder_s > policy.wake_life_s_max:
+        detail = (
+            f"the ladder can take {policy.ladder_s:g} s, longer than wake_life_s_max "
+            f"({policy.wake_life_s_max:g} s): shorten deadlines or tries, or lengthen the life"
+        )
+        raise InvalidArgument(detail, path="wake_life_s_max")
+
+
+def _numbers(value: Any, prefix: str) -> list[tuple[str, float]]:
+    found: list[tuple[str, float]] = []
+    for item in fields(value):
+        inner: Any = getattr(value, item.name)
+        if is_dataclass(inner):
+            found += _numbers(inner, f"{prefix}{item.name}.")
+        elif not isinstance(inner, bool):
+            found.append((f"{prefix}{item.name}", float(getattr(value, item.name))))
+    return found
+
+
+def _overlay(base: Any, data: Any, path: str) -> Any:
+    if not isinstance(data, dict):
+        raise InvalidArgument(f"{path or 'policy'} must be an object", path=path)
+    known = {item.name: getattr(base, item.name) for item in fields(base)}
+    changed: dict[str, Any] = {}
+    for name, value in data.items():
+        where = f"{path}{name}"
+        if name not in known:
+            raise InvalidArgument(f"{where} is not a policy field", path=where)
+        changed[name] = _coerce(known[name], value, where)
+    return type(base)(**(known | changed))
+
+
+def _coerce(old: Any, value: Any, where: str) -> Any:
+    if is_dataclass(old):
+        return _overlay(old, value, f"{where}.")
+    wanted: tuple[type, ...] = (
+        (bool,) if isinstance(old, bool) else (int,) if isinstance(old, int) else (int, float)
+    )
+    if not isinstance(value, wanted) or (isinstance(value, bool) and not isinstance(old, bool)):
+        raise InvalidArgument(
+            f"{where} must be {'true or false' if isinstance(old, bool) else 'a number'}", path=where
+        )
+    return float(value) if isinstance(old, float) else value

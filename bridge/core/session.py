@@ -1,0 +1,134 @@
+"""The session: one runtime of an agent. It is live while a runtime that the bridge can reach holds it.
+
+A heartbeat says that the agent lives and whether it is busy; it never says where or what to run. Only the host's own
+socket (`Attached`, `Detached`) makes a session live and ends that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from bridge.core.errors import InvalidTransition
+from bridge.core.ladder import SessionFacts
+from bridge.core.policy import Policy
+from bridge.core.states import SessionStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """`attached`: a runtime on `host` holds it now. `term` rises with each attachment."""
+
+    workspace_id: str
+    session_id: str
+    agent_id: str
+    runtime: str
+    status: SessionStatus
+    resumable: bool = False
+    host: str | None = None
+    attached: bool = False
+    term: int = 0
+    pid: int | None = None
+    heartbeat_at: datetime | None = None
+    human_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    runtime: str
+    resumable: bool
+    status: SessionStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    host: str
+    pid: int
+    runtime: str
+
+
+@dataclass(frozen=True, slots=True)
+class Detached:
+    """The runtime let go, or its connection ended. A late one, of an earlier term, says nothing."""
+
+    term: int
+
+
+@dataclass(frozen=True, slots=True)
+class HumanTyped:
+    pass
+
+
+Event = Heartbeat | Attached | Detached | HumanTyped
+EVENTS: tuple[type[Any], ...] = tuple(Event.__args__)
+Rule = Callable[[Session, Any, datetime], Session]
+
+
+def _heartbeat(session: Session, event: Heartbeat, now: datetime) -> Session:
+    status = event.status
+    return replace(session, status=status, runtime=event.runtime, resumable=event.resumable, heartbeat_at=now)
+
+
+def _attached(session: Session, event: Attached, now: datetime) -> Session:
+    return replace(
+        session,
+        host=event.host,
+        pid=event.pid,
+        runtime=event.runtime,
+        attached=True,
+        term=session.term + 1,
+        status=SessionStatus.IDLE if session.status is SessionStatus.OFFLINE else session.status,
+        heartbeat_at=now,
+    )
+
+
+def _detached(session: Session, event: Detached, now: datetime) -> Session:
+    del now
+    if event.term != session.term:
+        return session
+    return replace(session, attached=False, status=SessionStatus.OFFLINE, pid=None)
+
+
+def _human(session: Session, event: HumanTyped, now: datetime) -> Session:
+    del event
+    return replace(session, human_at=now)
+
+
+TRANSITIONS: dict[tuple[SessionStatus, type[Any]], Rule] = {
+    (status, event): rule
+    for status in SessionStatus
+    for event, rule in (
+        (Heartbeat, _heartbeat),
+        (Attached, _attached),
+        (Detached, _detached),
+        (HumanTyped, _human),
+    )
+}
+
+
+def decide(session: Session, event: Event, now: datetime) -> Session:
+    """What the session becomes. A session never changes hands: the shell asks only for its own agent's."""
+    rule = TRANSITIONS.get((session.status, type(event)))
+    if rule is None:
+        raise InvalidTransition(f"a session that is {session.status} does not take {type(event).__name__}")
+    return rule(session, event, now)
+
+
+def facts(
+    session: Session, policy: Policy, now: datetime, *, in_flight: bool, crashes: int = 0
+) -> SessionFacts:
+    """What the ladder needs to know of it."""
+    beat = session.heartbeat_at
+    stale = beat is None or now - beat > timedelta(seconds=policy.stale_after_s)
+    return SessionFacts(
+        session_id=session.session_id,
+        live=session.attached and session.status is not SessionStatus.OFFLINE,
+        process_alive=session.attached,
+        resumable=session.resumable,
+        stale=stale,
+        crashes=crashes,
+        in_flight=in_flight,
+        busy=session.status is SessionStatus.ACTIVE and not stale,
+    )

@@ -1,0 +1,101 @@
+"""Every set of states and labels, one line a member. The database repeats them as CHECKs, compared by a test."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class WakeState(StrEnum):
+    PENDING = "pending"  # waits until due_at, and says why
+    DELIVERING = "delivering"  # claimed: leased and fenced, nothing touched yet
+    TOUCHING = "touching"  # committed before the first byte leaves
+    WAITING = "waiting"  # handed over: until accepted, then until read
+    ACKED = "acked"  # the cursor reached what was offered
+    ALREADY_ACTIVE = "already_active"  # read before anything was offered
+    CANCELLED = "cancelled"  # thread blocked or closed, or an operator said so
+    FAILED = "failed"  # no rung left, or its life is over
+
+
+WAKE_OPEN = frozenset({WakeState.PENDING, WakeState.DELIVERING, WakeState.TOUCHING, WakeState.WAITING})
+WAKE_FINAL = frozenset(WakeState) - WAKE_OPEN
+
+
+class WaitReason(StrEnum):
+    FIRST = "first"  # just born
+    LISTENING = "listening"  # the agent listens on a stream: a short grace before anything rings
+    BACKOFF = "backoff"  # the last try failed, the same rung is tried again
+    FALLBACK = "fallback"  # the last try failed, the next rung is tried
+    HUMAN = "human"  # a human types there
+    BUSY = "busy"  # the agent is in the middle of something
+    RATE = "rate"  # too many wakes a minute for this agent in this thread
+    SLOT = "slot"  # another attempt is in flight there
+    SEAT = "seat"  # nobody holds the agent's seat yet
+    HOST = "host"  # the agent's host is not seen
+    PAUSED = "paused"  # an operator paused it
+    UNREACHABLE = "unreachable"  # the breaker of a dead agent is open
+    SLOWED = "slowed"  # the conversation goes in circles
+
+
+class Rung(StrEnum):
+    LIVE = "live"
+    RESUME = "resume"
+    SPAWN = "spawn"
+    OPERATOR = "operator"
+
+
+class Evidence(StrEnum):
+    ACCEPTED = "accepted"  # the runtime showed that it took the text
+    UNVERIFIED = "unverified"  # handed over, acceptance not seen
+    STRANDED = "stranded"  # our text stays unsent in the input box
+    ABSENT = "absent"  # our text is not there, and it may not be typed again
+    NOT_TOUCHED = "not_touched"  # no byte left
+    GONE = "gone"  # nothing there to touch
+
+
+class ThreadStatus(StrEnum):
+    ACTIVE = "active"
+    BLOCKED = "blocked"
+    RESOLVED = "resolved"
+    CLOSED = "closed"
+
+
+class ThreadType(StrEnum):
+    CONVERSATION = "conversation"
+    WORKFLOW = "workflow"
+    INCIDENT = "incident"
+
+
+class MessageKind(StrEnum):
+    CHAT = "chat"
+    EVENT = "event"
+    SYSTEM = "system"
+
+
+class FindingStatus(StrEnum):
+    OPEN = "open"
+    FIXED = "fixed"
+    VERIFIED = "verified"
+    REJECTED = "rejected"
+
+
+class SessionStatus(StrEnum):
+    ACTIVE = "active"
+    IDLE = "idle"
+    OFFLINE = "offline"
+
+
+class Role(StrEnum):
+    PARTICIPANT = "participant"
+    COORDINATOR = "coordinator"
+    OPERATOR = "operator"
+    AUDITOR = "auditor"
+    HOST = "host"
+
+
+class Receipt(StrEnum):
+    STORED = "stored"
+    OFFERED = "offered"
+    ACCEPTED = "accepted"
+    READ = "read"
+    ANSWERED = "answered"
+    FAILED = "failed"

@@ -1,0 +1,145 @@
+"""Judgement that the wake's rules share: how it ends, how it waits, how a human holds it back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from bridge.core.effects import Effect, LeaveAttempt, MarkUnreachable, Notify, OpenNext
+from bridge.core.errors import FenceRejected
+from bridge.core.ladder import Facts, Tried
+from bridge.core.policy import Policy
+from bridge.core.states import Rung, ThreadStatus, WaitReason, WakeState
+from bridge.core.wake_events import Wake
+
+IN_ATTEMPT = frozenset({WakeState.TOUCHING, WakeState.WAITING})
+
+
+class Decision(NamedTuple):
+    """What the wake becomes, and what the shell is to do."""
+
+    state: Wake
+    effects: tuple[Effect, ...] = ()
+
+
+def ended_by(wake: Wake, facts: Facts, now: datetime) -> Decision | None:
+    """Cursor first; then an end that was asked for, or that the thread brings; then the end of its life."""
+    read = read_up_to(wake, facts.cursor)
+    if read:
+        return read
+    if wake.cancel is not None:
+        return end(replace(wake, why=wake.cancel), WakeState.CANCELLED)
+    if facts.thread_status in (ThreadStatus.BLOCKED, ThreadStatus.CLOSED) and not facts.agent_is_operator:
+        return end(replace(wake, why=f"the thread is {facts.thread_status}"), WakeState.CANCELLED)
+    if now >= wake.dies_at:
+        return fail(wake, f"its life is over; it last waited for: {wake.why or wake.reason}")
+    return None
+
+
+def read_up_to(wake: Wake, cursor: int) -> Decision | None:
+    """How it ends when the agent has read up to `cursor`; None when that ends nothing."""
+    if wake.offered_seq and cursor >= wake.offered_seq:
+        ended = end(wake, WakeState.ACKED)
+    elif cursor >= wake.target_seq:
+        ended = end(wake, WakeState.ALREADY_ACTIVE)
+    else:
+        return None
+    left = (OpenNext(wake.target_seq),) if wake.target_seq > cursor else ()
+    return Decision(ended.state, (*ended.effects, *left))
+
+
+def end(wake: Wake, state: WakeState) -> Decision:
+    """Ended in `state`, out of its attempt."""
+    return Decision(replace(wake, state=state, worker=None), leave(wake, state.value))
+
+
+def leave(wake: Wake, result: str) -> tuple[Effect, ...]:
+    """The effect of leaving the attempt, if it is in one."""
+    return (LeaveAttempt(wake.attempt_id, result),) if wake.state in IN_ATTEMPT and wake.attempt_id else ()
+
+
+def fail(wake: Wake, why: str) -> Decision:
+    """Ended badly: operators and sender are told, the agent's breaker opens, what was never offered is kept."""
+    ended = end(replace(wake, why=why), WakeState.FAILED)
+    text = f"{wake.agent_id} could not be woken: {why}"
+    left = (OpenNext(wake.target_seq),) if wake.target_seq > wake.offered_seq else ()
+    told = (Notify(f"wake_failed:{wake.agent_id}", text), MarkUnreachable())
+    return Decision(ended.state, (*ended.effects, *told, *left))
+
+
+def nobody(wake: Wake, facts: Facts) -> str:
+    """Why no rung applied, in words."""
+    if wake.deferred_s:
+        return f"a human was typing in its session for {wake.deferred_s:.0f} s"
+    if wake.why:
+        return wake.why
+    if facts.session is None:
+        return "it has no session, and nothing is configured to start one"
+    return "its session is offline, and nothing is configured to start another"
+
+
+def wait(wake: Wake, reason: WaitReason, due: datetime, now: datetime) -> Decision:
+    """Pending until `due`, for a reason that is shown."""
+    since = wake.since if wake.reason is reason else now
+    due = min(max(due, now), wake.dies_at)
+    pending = replace(wake, state=WakeState.PENDING, reason=reason, due_at=due, since=since, worker=None)
+    return Decision(replace(pending, offering_seq=0, attempt_id=None, accepted_at=None))
+
+
+def defer(wake: Wake, reason: WaitReason, why: str, policy: Policy, now: datetime) -> Decision:
+    """Back to pending, no try burnt. Humans may hold a wake only so long in all; then the live rung is over for it."""
+    held = replace(wake, deferred_s=wake.deferred_s + human_s(wake, now), why=why or wake.why)
+    recheck_s = policy.defer_recheck_s
+    if reason is not WaitReason.HUMAN:
+        return wait(held, reason, now + timedelta(seconds=recheck_s), now)
+    left_s = policy.defer_s_max - held.deferred_s
+    if left_s <= 0:
+        held = replace(held, tried=replace(held.tried, occupied=True))
+    wait_s = min(recheck_s, max(1.0, left_s)) if left_s > 0 else 0.0
+    later = wait(held, reason, now + timedelta(seconds=wait_s), now)
+    return Decision(replace(later.state, since=now))  # what was counted so far is in deferred_s
+
+
+def human_s(wake: Wake, now: datetime) -> float:
+    """Seconds that the present deferral has taken so far."""
+    return (now - wake.since).total_seconds() if wake.reason is WaitReason.HUMAN else 0.0
+
+
+def waiting(wake: Wake, policy: Policy, now: datetime, *, accepted: bool) -> Wake:
+    """Handed over: wait until accepted, or, once accepted, until read."""
+    limits = policy.limits(rung_of(wake))
+    timeout_s = limits.read_timeout_s if accepted else limits.accept_timeout_s
+    waiting = replace(
+        wake, state=WakeState.WAITING, since=now, worker=None, due_at=deadline_at(wake, now, timeout_s)
+    )
+    if not accepted:
+        return waiting
+    return replace(
+        waiting, accepted_at=now, tried=replace(wake.tried, spent=wake.tried.spent | {rung_of(wake)})
+    )
+
+
+def burn(tried: Tried, rung: Rung) -> Tried:
+    """One try more on the rung."""
+    if rung is Rung.LIVE:
+        return replace(tried, live=tried.live + 1)
+    if rung is Rung.RESUME:
+        return replace(tried, resume=tried.resume + 1)
+    return replace(tried, spawn=tried.spawn + 1)
+
+
+def deadline_at(wake: Wake, now: datetime, seconds: float) -> datetime:
+    """A deadline, never past its death."""
+    return min(now + timedelta(seconds=seconds), wake.dies_at)
+
+
+def rung_of(wake: Wake) -> Rung:
+    """The rung of its last attempt."""
+    return wake.rung or Rung.LIVE
+
+
+def check_fence(wake: Wake, fence: int) -> None:
+    """Refuse a hand that no longer holds the wake."""
+    if fence != wake.fence:
+        raise FenceRejected(f"fence {fence} is not {wake.fence}", wake_id=wake.wake_id)

@@ -1,0 +1,328 @@
+"""What each event does to a wake: one small pure function for a pair, listed in `wake.TRANSITIONS`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from bridge.core.effects import (
+    BeginAttempt,
+    Probe,
+    TakeProbe,
+)
+from bridge.core.ladder import Facts, choose
+from bridge.core.policy import Policy
+from bridge.core.states import Evidence, Rung, WaitReason, WakeState
+from bridge.core.wake_events import (
+    Accepted,
+    CancelAsked,
+    CursorMoved,
+    Due,
+    Forced,
+    HandedOver,
+    Joined,
+    Postponed,
+    SessionLost,
+    SignOfLife,
+    TargetRaised,
+    TouchAllowed,
+    Wake,
+)
+from bridge.core.wake_judgement import (
+    Decision,
+    burn,
+    check_fence,
+    deadline_at,
+    defer,
+    end,
+    ended_by,
+    fail,
+    human_s,
+    leave,
+    nobody,
+    read_up_to,
+    rung_of,
+    wait,
+    waiting,
+)
+
+# --- pending ------------------------------------------------------------------------------------------
+
+
+def claim(wake: Wake, event: Due, policy: Policy, now: datetime) -> Decision:
+    """Take the first rung that applies now, or say what the wake waits for."""
+    if now < wake.due_at:
+        return Decision(wake)
+    over = ended_by(wake, event.facts, now)
+    if over:
+        return over
+    held = _held_back(wake, event.facts, policy, now)
+    if held:
+        return wait(wake, held[0], held[1], now)
+    wake = _in_session(wake, event.facts)
+    tried = replace(wake.tried, seat_over=_seat_over(wake, policy, now))
+    choice = choose(tried, event.facts, policy)
+    if choice.wait:
+        return wait(wake, choice.wait, now + timedelta(seconds=policy.recheck_s), now)
+    if choice.rung is Rung.OPERATOR:
+        return fail(wake, nobody(wake, event.facts))
+    claimed = replace(
+        wake,
+        state=WakeState.DELIVERING,
+        fence=wake.fence + 1,
+        worker=event.worker,
+        rung=choice.rung,
+        due_at=deadline_at(wake, now, policy.lease_s),
+    )
+    probes = (TakeProbe(),) if event.facts.unreachable_until is not None else ()
+    return Decision(claimed, (Probe(choice.rung, wake.session_id or "", claimed.fence), *probes))
+
+
+def _in_session(wake: Wake, facts: Facts) -> Wake:
+    """A session that takes the place of another has none of our text, and has accepted nothing."""
+    session_id = facts.session.session_id if facts.session else None
+    if session_id is None or session_id == wake.session_id:
+        return wake
+    tried = replace(wake.tried, spent=wake.tried.spent - {Rung.LIVE})
+    return replace(wake, session_id=session_id, handed=False, unsure=False, tried=tried)
+
+
+def _held_back(wake: Wake, facts: Facts, policy: Policy, now: datetime) -> tuple[WaitReason, datetime] | None:
+    recheck = now + timedelta(seconds=policy.recheck_s)
+    if facts.paused is not None:
+        return WaitReason.PAUSED, recheck
+    if not facts.host_seen:
+        return WaitReason.HOST, recheck
+    if facts.unreachable_until is not None and now < facts.unreachable_until and not wake.attempts:
+        return WaitReason.UNREACHABLE, facts.unreachable_until
+    if facts.wakes_last_minute >= policy.wakes_per_minute_max:
+        return WaitReason.RATE, recheck
+    return None
+
+
+def _seat_over(wake: Wake, policy: Policy, now: datetime) -> bool:
+    waited_s = (now - wake.since).total_seconds() if wake.reason is WaitReason.SEAT else 0.0
+    return waited_s >= policy.seat_wait_s
+
+
+def join(wake: Wake, event: Joined, policy: Policy, now: datetime) -> Decision:
+    """Another wake's line told of this one too: it was handed over with it."""
+    joined = replace(
+        wake,
+        offered_seq=max(wake.offered_seq, event.offered_seq),
+        attempt_id=event.attempt_id,
+        rung=event.rung,
+        session_id=event.session_id,
+        handed=True,
+        tried=burn(wake.tried, event.rung),
+    )
+    return Decision(waiting(joined, policy, now, accepted=event.accepted))
+
+
+def rouse(wake: Wake, event: SignOfLife, policy: Policy, now: datetime) -> Decision:
+    """What it waits for may be over: look again now."""
+    del event, policy
+    waits = {WaitReason.SLOT, WaitReason.BUSY, WaitReason.SEAT, WaitReason.HOST, WaitReason.UNREACHABLE}
+    return Decision(replace(wake, due_at=min(wake.due_at, now)) if wake.reason in waits else wake)
+
+
+def force(wake: Wake, event: Forced, policy: Policy, now: datetime) -> Decision:
+    """Skip the wait, once; the input box is checked all the same."""
+    del policy
+    return Decision(replace(wake, forced=True, due_at=min(wake.due_at, now), why=f"forced by {event.by}"))
+
+
+# --- delivering: claimed, nothing touched ---------------------------------------------------------------
+
+
+def touch(wake: Wake, event: TouchAllowed, policy: Policy, now: datetime) -> Decision:
+    """Nothing in the way: the attempt begins, and is known before the first byte leaves."""
+    check_fence(wake, event.fence)
+    over = ended_by(wake, event.facts, now)
+    if over:
+        return over
+    recheck = now + timedelta(seconds=policy.recheck_s)
+    if event.facts.paused is not None:
+        return wait(wake, WaitReason.PAUSED, recheck, now)
+    if event.facts.session is not None and event.facts.session.in_flight:
+        return wait(wake, WaitReason.SLOT, recheck, now)
+    number = wake.attempts + 1
+    touching = replace(
+        wake,
+        state=WakeState.TOUCHING,
+        offering_seq=wake.target_seq,
+        attempts=number,
+        attempt_id=f"{wake.wake_id}.{number}",
+        due_at=deadline_at(wake, now, policy.lease_s),
+        deferred_s=wake.deferred_s + human_s(wake, now),
+        since=now,
+        reason=WaitReason.FIRST,
+    )
+    begin = BeginAttempt(
+        attempt_id=f"{wake.wake_id}.{number}",
+        rung=rung_of(wake),
+        session_id=wake.session_id or "",
+        fence=wake.fence,
+        look_first=wake.unsure or wake.handed,
+        may_type=not wake.handed,
+        force=wake.forced,
+    )
+    return Decision(touching, (begin,))
+
+
+def postpone(wake: Wake, event: Postponed, policy: Policy, now: datetime) -> Decision:
+    """Something is in the way: back to pending, no try burnt."""
+    check_fence(wake, event.fence)
+    return defer(wake, event.reason, event.why, policy, now)
+
+
+def lease_over_untouched(wake: Wake, event: Due, policy: Policy, now: datetime) -> Decision:
+    """Its hand vanished before touching: pending again at once, no try burnt."""
+    del policy
+    if now < wake.due_at:
+        return Decision(wake)
+    over = ended_by(wake, event.facts, now)
+    if over:
+        return over
+    freed = replace(wake, why="the worker that held it vanished before touching anything")
+    return wait(freed, WaitReason.FALLBACK, now, now)
+
+
+# --- touching: the first byte may have left ---------------------------------------------------------------
+
+
+def handed_over(wake: Wake, event: HandedOver, policy: Policy, now: datetime) -> Decision:
+    """The hand that typed reports; what it could not verify is waited for, never blindly repeated."""
+    check_fence(wake, event.fence)
+    if event.evidence in (Evidence.NOT_TOUCHED, Evidence.GONE):
+        return _not_touched(wake, event, policy, now)
+    accepted = event.evidence is Evidence.ACCEPTED
+    handed = replace(
+        wake,
+        offered_seq=max(wake.offered_seq, wake.offering_seq),
+        handed=True,
+        tried=burn(wake.tried, rung_of(wake)),
+        why=None if accepted else event.why or event.evidence.value,
+    )
+    after = waiting(handed, policy, now, accepted=accepted)
+    return ended_by(after, event.facts, now) or Decision(after)
+
+
+def _not_touched(wake: Wake, event: HandedOver, policy: Policy, now: datetime) -> Decision:
+    untouched = replace(wake, offering_seq=0, attempt_id=None)
+    over = ended_by(untouched, event.facts, now)
+    if over:
+        later = over
+    elif event.evidence is Evidence.GONE:
+        gone = replace(untouched, why=event.why or "the session was not there")
+        later = wait(gone, WaitReason.FALLBACK, now + timedelta(seconds=1), now)
+    else:
+        later = defer(untouched, event.reason, event.why, policy, now)
+    return Decision(later.state, (*leave(wake, event.evidence.value), *later.effects))
+
+
+def lease_over_touching(wake: Wake, event: Due, policy: Policy, now: datetime) -> Decision:
+    """Its hand vanished while typing: evidence unknown. The next try looks for our own text before it types."""
+    if now < wake.due_at:
+        return Decision(wake)
+    lost = replace(
+        wake,
+        offered_seq=max(wake.offered_seq, wake.offering_seq),
+        unsure=True,
+        tried=burn(wake.tried, rung_of(wake)),
+        fence=wake.fence + 1,
+        why="the worker vanished while it was typing",
+    )
+    after = waiting(lost, policy, now, accepted=False)
+    return ended_by(after, event.facts, now) or Decision(after)
+
+
+def note_cancel(wake: Wake, event: CancelAsked, policy: Policy, now: datetime) -> Decision:
+    """A hand is typing: the end is noted, and carried out when the hand reports or its lease is over."""
+    del policy, now
+    return Decision(replace(wake, cancel=event.why))
+
+
+# --- waiting: handed over ---------------------------------------------------------------------------------
+
+
+def deadline(wake: Wake, event: Due, policy: Policy, now: datetime) -> Decision:
+    """Not accepted, or not read, in time: extend while the agent is busy, else the try has failed."""
+    if now < wake.due_at:
+        return Decision(wake)
+    over = ended_by(wake, event.facts, now)
+    if over:
+        return over
+    limits = policy.limits(rung_of(wake))
+    if wake.accepted_at is None:
+        why = wake.why or "the runtime did not show that it took the text"
+        return _try_failed(
+            wake, f"{why} (not accepted within {limits.accept_timeout_s:g} s)", event.facts, policy, now
+        )
+    longest = wake.accepted_at + timedelta(seconds=policy.read_extension_s_max)
+    if event.facts.session is not None and event.facts.session.busy and now < longest:
+        return Decision(replace(wake, due_at=min(deadline_at(wake, now, limits.read_timeout_s), longest)))
+    why = f"the text was taken, but the message was not read within {limits.read_timeout_s:g} s"
+    return _try_failed(wake, why, event.facts, policy, now)
+
+
+def accept(wake: Wake, event: Accepted, policy: Policy, now: datetime) -> Decision:
+    """Late evidence that the runtime took the text: from now on reading is waited for."""
+    check_fence(wake, event.fence)
+    if wake.accepted_at is not None:
+        return Decision(wake)
+    return Decision(replace(waiting(wake, policy, now, accepted=True), why=None))
+
+
+def extend(wake: Wake, event: SignOfLife, policy: Policy, now: datetime) -> Decision:
+    """The agent lives and took the text: give it time to read, up to the longest extension."""
+    del event
+    if wake.accepted_at is None:
+        return Decision(wake)
+    longest = wake.accepted_at + timedelta(seconds=policy.read_extension_s_max)
+    until = min(deadline_at(wake, now, policy.limits(rung_of(wake)).read_timeout_s), longest)
+    return Decision(replace(wake, due_at=max(wake.due_at, until)))
+
+
+def lost(wake: Wake, event: SessionLost, policy: Policy, now: datetime) -> Decision:
+    """The session it was offered in is gone: look at once what applies now."""
+    del policy
+    if event.session_id != wake.session_id:
+        return Decision(wake)
+    tried = replace(wake.tried, spent=wake.tried.spent - {rung_of(wake)})
+    later = wait(replace(wake, why=event.why, tried=tried), WaitReason.FALLBACK, now, now)
+    return Decision(later.state, (*leave(wake, "lost"), *later.effects))
+
+
+def _try_failed(wake: Wake, why: str, facts: Facts, policy: Policy, now: datetime) -> Decision:
+    session = facts.session and replace(facts.session, in_flight=False)
+    choice = choose(wake.tried, replace(facts, session=session), policy)
+    if choice.rung is Rung.OPERATOR and choice.wait is None:
+        return fail(wake, why)
+    failed = replace(wake, why=why)
+    if choice.rung is wake.rung:
+        later = wait(failed, WaitReason.BACKOFF, now + policy.backoff(wake.tried.count(choice.rung)), now)
+    else:
+        later = wait(failed, WaitReason.FALLBACK, now, now)
+    return Decision(later.state, (*leave(wake, "timeout"), *later.effects))
+
+
+# --- any open state ---------------------------------------------------------------------------------------
+
+
+def raise_target(wake: Wake, event: TargetRaised, policy: Policy, now: datetime) -> Decision:
+    """More to read: tries, due_at and dies_at stay as they are."""
+    del policy, now
+    return Decision(replace(wake, target_seq=max(wake.target_seq, event.target_seq)))
+
+
+def cursor_moved(wake: Wake, event: CursorMoved, policy: Policy, now: datetime) -> Decision:
+    """The only ack."""
+    del policy, now
+    return read_up_to(wake, event.cursor) or Decision(wake)
+
+
+def cancel(wake: Wake, event: CancelAsked, policy: Policy, now: datetime) -> Decision:
+    """Ended on request; nothing is being typed."""
+    del policy, now
+    return end(replace(wake, why=event.why), WakeState.CANCELLED)
