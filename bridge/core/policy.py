@@ -131,11 +131,11 @@ def validate(policy: Policy) -> None:
 def _numbers(value: Any, prefix: str) -> list[tuple[str, float]]:
     found: list[tuple[str, float]] = []
     for item in fields(value):
-        inner: Any = getattr(value, item.name)
-        if is_dataclass(inner):
-            found += _numbers(inner, f"{prefix}{item.name}.")
+        name, inner = f"{prefix}{item.name}", getattr(value, item.name)
+        if isinstance(inner, RungLimits):
+            found += _numbers(inner, f"{name}.")
         elif not isinstance(inner, bool):
-            found.append((f"{prefix}{item.name}", float(getattr(value, item.name))))
+            found.append((name, float(inner)))
     return found
 
 
@@ -162,4 +162,5 @@ def _coerce(old: Any, value: Any, where: str) -> Any:
         raise InvalidArgument(
             f"{where} must be {'true or false' if isinstance(old, bool) else 'a number'}", path=where
         )
-    return float(value) if isinstance(old, float) else value
+    number: Any = value
+    return float(number) if isinstance(old, float) else number
