@@ -94,13 +94,13 @@ class Settings(BaseSettings):
     valkey_server: Path | None = Field(default=None, description="A valkey-server, not the wheel's.")
 
     # Who and where this process is
-    host_name: str = Field(default="local", pattern=HOST_NAME_PATTERN, description="This host: host.<name>.")
+    host_name: str = Field(default="local", pattern=HOST_NAME_PATTERN, description="host.<name>.")
     bind: str = Field(default="127.0.0.1", description="Address the web listens on.")
     port: int = Field(default=8765, ge=1, le=65535, description="Port the web listens on.")
     web_workers: int = Field(default=2, ge=1, le=64, description="Web worker processes.")
 
     # Keys and tokens
-    jwks_file: Path = Field(default_factory=_jwks_file, description="Public keys that tokens are checked with.")
+    jwks_file: Path = Field(default_factory=_jwks_file, description="Public keys that check tokens.")
     signing_key_file: Path = Field(
         default_factory=_signing_key_file, description="Private key, mode 0600, for the web process alone."
     )
@@ -117,7 +117,7 @@ class Settings(BaseSettings):
 
     # The rest
     policy_file: Path | None = Field(default=None, description="Seed of the default policy.")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least shown.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least.")
     test_clock: bool = Field(default=False, description="bridge_now() may be set: tests only.")
 
     # Bounds
@@ -129,8 +129,17 @@ class Settings(BaseSettings):
     db_pool_size: int = Field(default=8, ge=1, description="Database connections of one process.")
     db_pool_timeout_s: float = Field(default=5.0, gt=0, description="Longest wait for one of them.")
 
-    @field_validator("data_dir", "run_dir", "jwks_file", "signing_key_file", "metrics_token_file", "policy_file",
-                     "pg_bin", "valkey_server", "token_file")
+    @field_validator(
+        "data_dir",
+        "run_dir",
+        "jwks_file",
+        "signing_key_file",
+        "metrics_token_file",
+        "policy_file",
+        "pg_bin",
+        "valkey_server",
+        "token_file",
+    )
     @classmethod
     def absolute(cls, path: Path | None) -> Path | None:
         """Paths are absolute: each process may stand in another directory."""

@@ -1,0 +1,89 @@
+"""Is it there? One short question per server, answered within `timeout_s`; nothing here waits longer."""
+
+import json
+import socket
+import struct
+from pathlib import Path
+
+TIMEOUT_S = 1.0
+ANSWER_BYTES_MAX = 64 * 1024
+
+_POSTGRES_PROTOCOL = 3 << 16
+_POSTGRES_TERMINATE = b"X\0\0\0\4"
+
+
+def postgres_answers(socket_path: Path, user: str = "postgres", timeout_s: float = TIMEOUT_S) -> bool:
+    """Postgres lets a session in (so recovery is over), or at least asks for a password."""
+    parameters = b"user\0" + user.encode() + b"\0database\0postgres\0\0"
+    startup = struct.pack("!ii", len(parameters) + 8, _POSTGRES_PROTOCOL) + parameters
+    try:
+        with _unix(socket_path, timeout_s) as link:
+            link.sendall(startup)
+            said = link.recv(4096)
+            link.sendall(_POSTGRES_TERMINATE)
+            while link.recv(4096):  # to the end, or Postgres logs a broken connection
+                pass
+            return said[:1] == b"R"
+    except OSError:
+        return False
+
+
+def valkey_answers(socket_path: Path, timeout_s: float = TIMEOUT_S) -> bool:
+    """Valkey answers a PING (so its data is loaded)."""
+    try:
+        with _unix(socket_path, timeout_s) as link:
+            link.sendall(b"PING\r\n")
+            return link.recv(5) == b"+PONG"
+    except OSError:
+        return False
+
+
+def unix_listens(socket_path: Path, timeout_s: float = TIMEOUT_S) -> bool:
+    """Somebody listens on a Unix socket."""
+    try:
+        with _unix(socket_path, timeout_s):
+            return True
+    except OSError:
+        return False
+
+
+def tcp_listens(host: str, port: int, timeout_s: float = TIMEOUT_S) -> bool:
+    """Somebody listens on a TCP port."""
+    try:
+        with socket.create_connection((host, port), timeout_s):
+            return True
+    except OSError:
+        return False
+
+
+def http_json(host: str, port: int, path: str, timeout_s: float = TIMEOUT_S) -> tuple[int, dict[str, object]]:
+    """GET a small JSON object: status (0: nobody answered) and what it says (empty when it is no object)."""
+    request = f"GET {path} HTTP/1.0\r\nHost: {host}:{port}\r\nAccept: application/json\r\n\r\n"
+    answer = b""
+    try:
+        with socket.create_connection((host, port), timeout_s) as link:
+            link.sendall(request.encode())
+            while len(answer) < ANSWER_BYTES_MAX and (chunk := link.recv(8192)):
+                answer += chunk
+    except OSError:
+        return 0, {}
+    head, _, body = answer.partition(b"\r\n\r\n")
+    status = head.split(b" ", 2)[1:2]
+    if not status or not status[0].isdigit():
+        return 0, {}
+    try:
+        said = json.loads(body)
+    except ValueError:
+        said = None
+    return int(status[0]), said if isinstance(said, dict) else {}
+
+
+def _unix(path: Path, timeout_s: float) -> socket.socket:
+    link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    link.settimeout(timeout_s)
+    try:
+        link.connect(str(path))
+    except OSError:
+        link.close()
+        raise
+    return link
