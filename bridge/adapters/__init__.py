@@ -1,0 +1,1 @@
+"""The outside: what fulfils the ports."""

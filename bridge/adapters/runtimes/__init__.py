@@ -1,0 +1,1 @@
+"""The runtimes: how a line gets into an agent's session."""
