@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, RowMapping, 
 from bridge.core.agent import Agent
 from bridge.core.session import Session
 from bridge.core.states import SessionStatus
-from bridge.db.base import audit_head, metadata, one_of, when, workspace
+from bridge.db.base import audit_head, metadata, one_of, when
 
 workspaces = Table(
     "workspaces",

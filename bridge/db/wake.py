@@ -141,6 +141,9 @@ _PLAIN = (
     "fence worker attempts attempt_id session_id accepted_at handed unsure deferred_s cancel forced why policy_version"
 ).split()
 
+ROW_NAMES = (*_PLAIN, "state", "reason", "rung", "tried_live", "tried_resume", "tried_spawn", "spent", "occupied")
+"""The columns that belong to the core's value."""
+
 
 def to_core(row: RowMapping) -> Wake:
     """The row as the core knows it."""

@@ -1,0 +1,113 @@
+"""Loading and changing agents and sessions, under their locks (agent before session)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, select, text, update
+
+from bridge.core.agent import Agent
+from bridge.core.errors import NotFound
+from bridge.core.session import Session
+from bridge.db.agent import agent_to_core, agent_to_row, agents, session_to_core, session_to_row, sessions
+from bridge.db.uow import UnitOfWork
+
+_KNOW = text("""
+INSERT INTO agents (workspace_id, agent_id, is_human, created_at, updated_at)
+VALUES (:workspace_id, :agent_id, :is_human, :now, :now) ON CONFLICT DO NOTHING
+""")
+_LOCK_AGENT = (
+    select(agents)
+    .where(agents.c.workspace_id == bindparam("workspace_id"), agents.c.agent_id == bindparam("agent_id"))
+    .with_for_update(key_share=True)
+)
+_LOCK_SESSION = (
+    select(sessions)
+    .where(sessions.c.workspace_id == bindparam("workspace_id"), sessions.c.session_id == bindparam("session_id"))
+    .with_for_update(key_share=True)
+)
+
+
+def know_agent(uow: UnitOfWork, agent_id: str, now: datetime, *, is_human: bool = False) -> None:
+    """Make sure that the agent has a row."""
+    params = {"workspace_id": uow.workspace_id, "agent_id": agent_id, "is_human": is_human, "now": now}
+    uow.run(_KNOW, params)
+
+
+def change_agent(uow: UnitOfWork, agent_id: str, change: Callable[[Agent], Agent], now: datetime) -> Agent:
+    """Lock the agent, apply a rule of the core, store what changed with its audit event. Gives the agent as it is now."""
+    params = {"workspace_id": uow.workspace_id, "agent_id": agent_id}
+    row = uow.run(_LOCK_AGENT, params).mappings().one_or_none()
+    if row is None:
+        know_agent(uow, agent_id, now)
+        row = uow.run(_LOCK_AGENT, params).mappings().one()
+    old = agent_to_core(row)
+    new = change(old)
+    if new == old:
+        return old
+    changed = {name: value for name, value in agent_to_row(new).items() if getattr(old, name) != value}
+    n, head = row["audit_n"], row["audit_head"]
+    if set(changed) - {"listening_until"}:
+        before = {name: _plain(getattr(old, name)) for name in changed}
+        said = uow.said("agent", agent_id, "agent.changed", before, {k: _plain(v) for k, v in changed.items()})
+        n, head = uow.audit(said, n=n, head=head, at=now)
+    uow.run(
+        update(agents)
+        .where(agents.c.workspace_id == uow.workspace_id, agents.c.agent_id == agent_id)
+        .values(**changed, audit_n=n, audit_head=head, updated_at=now)
+    )
+    return new
+
+
+def lock_session(uow: UnitOfWork, session_id: str) -> tuple[Session, dict[str, Any]] | None:
+    """The session under its lock, with its row."""
+    params = {"workspace_id": uow.workspace_id, "session_id": session_id}
+    row = uow.run(_LOCK_SESSION, params).mappings().one_or_none()
+    return None if row is None else (session_to_core(row), dict(row))
+
+
+def need_session(uow: UnitOfWork, session_id: str) -> tuple[Session, dict[str, Any]]:
+    """As lock_session; raises NotFound."""
+    found = lock_session(uow, session_id)
+    if found is None:
+        raise NotFound(session_id=session_id)
+    return found
+
+
+_INSERT_SESSION = text("""
+INSERT INTO sessions (workspace_id, session_id, agent_id, runtime, status, resumable, created_at, updated_at)
+VALUES (:workspace_id, :session_id, :agent_id, :runtime, 'offline', false, :now, :now) ON CONFLICT DO NOTHING
+""")
+
+
+def know_session(uow: UnitOfWork, session_id: str, agent_id: str, runtime: str, now: datetime) -> None:
+    """Make sure that the session has a row; whose it is is checked by the caller, under the lock."""
+    params = {
+        "workspace_id": uow.workspace_id,
+        "session_id": session_id,
+        "agent_id": agent_id,
+        "runtime": runtime,
+        "now": now,
+    }
+    uow.run(_INSERT_SESSION, params)
+
+
+def store_session(uow: UnitOfWork, row: dict[str, Any], old: Session, new: Session, now: datetime) -> None:
+    """Store what became of a locked session; heartbeats alone leave no audit event."""
+    if new == old:
+        return
+    n, head = row["audit_n"], row["audit_head"]
+    if (new.attached, new.term, new.host) != (old.attached, old.term, old.host):
+        event = "session.attached" if new.attached else "session.detached"
+        before = {"attached": old.attached, "term": old.term, "host": old.host}
+        after = {"attached": new.attached, "term": new.term, "host": new.host}
+        n, head = uow.audit(uow.said("session", new.session_id, event, before, after), n=n, head=head, at=now)
+    values = session_to_row(new) | {"audit_n": n, "audit_head": head, "updated_at": now}
+    where = (sessions.c.workspace_id == uow.workspace_id, sessions.c.session_id == new.session_id)
+    uow.run(update(sessions).where(*where).values(**values))
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401  a column's value
+    return value.isoformat() if isinstance(value, datetime) else value

@@ -1,0 +1,47 @@
+"""What every command and query is handed: the database, ids, the doorbell, the policy in force."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from bridge.config import Settings
+from bridge.core.caller import Caller
+from bridge.core.errors import Conflict, Unavailable
+from bridge.db.uow import Database, UnitOfWork
+from bridge.db.wake_record import rouse
+from bridge.ports.gateway import Ring, TaskGateway
+from bridge.ports.ids import IdSource
+from bridge.ports.policies import PolicySource
+
+
+@dataclass(frozen=True)
+class Deps:
+    """Built once a process by `bridge.bootstrap`; the first argument of every command and query."""
+
+    db: Database
+    ids: IdSource
+    gateway: TaskGateway
+    policies: PolicySource
+    settings: Settings
+
+    @contextmanager
+    def unit(self, workspace_id: str, caller: Caller | None = None, actor: str = "bridge") -> Iterator[UnitOfWork]:
+        """A unit of work whose rings go out after its commit, and only then."""
+        with self.db.unit(workspace_id, caller, actor) as uow:
+            yield uow
+        rings = list(uow.rings)
+        for agent_id in sorted(uow.roused):
+            rings += self._rouse(workspace_id, agent_id)
+        if rings:
+            self.gateway.ring(rings)
+
+    def _rouse(self, workspace_id: str, agent_id: str) -> list[Ring]:
+        """The session is free: the agent's next wake need not wait for its recheck. Losing this costs only time."""
+        try:
+            with self.db.unit(workspace_id) as uow:
+                rouse(uow, self.ids, self.policies.current(workspace_id), agent_id, alive=False)
+        except (Conflict, Unavailable):
+            return []
+        return uow.rings

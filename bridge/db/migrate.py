@@ -1,0 +1,39 @@
+"""Bringing a database to the head of the migrations, and asking whether it is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+
+MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+
+
+def alembic_config(url: str | None = None) -> Config:
+    """Alembic's configuration, in code: there is no ini file."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
+    if url is not None:
+        config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+    return config
+
+
+def upgrade(url: str, revision: str = "head") -> None:
+    """Run what is missing. Raises what Postgres raises; each migration is one transaction."""
+    command.upgrade(alembic_config(url), revision)
+
+
+def head() -> str:
+    """The newest revision that this code knows."""
+    found = ScriptDirectory.from_config(alembic_config()).get_current_head()
+    return found or ""
+
+
+def current(connection: Connection) -> str:
+    """The revision that the database is at."""
+    return MigrationContext.configure(connection).get_current_revision() or ""

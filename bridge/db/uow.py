@@ -1,0 +1,177 @@
+"""The unit of work: one transaction in one workspace. Nobody else commits.
+
+A connection acts as the role `wakebridge_app`, which row-level security binds to the workspace of the transaction.
+Time comes from `bridge_now()`, read in the statement after the lock. What is to be rung is collected and rung after
+the commit: losing a ring costs time, never work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection, CursorResult, Engine, create_engine, event, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from bridge.config import Settings
+from bridge.core.caller import Caller
+from bridge.core.errors import Conflict, Unavailable
+from bridge.db.audit import AuditEvent, audit_events, chain_hash
+from bridge.ports.gateway import Ring
+
+ACT_AS = {"app": "wakebridge_app", "keeper": "wakebridge_keeper"}
+LOCK_NOT_AVAILABLE, DEADLOCK, QUERY_CANCELED, SERIALIZATION = "55P03", "40P01", "57014", "40001"
+
+
+def sqlalchemy_url(settings: Settings) -> str:
+    """The settings' database in the form that SQLAlchemy and psycopg 3 take."""
+    url = settings.database_url_in_force
+    for prefix in ("postgresql://", "postgres://"):
+        if url.startswith(prefix):
+            return "postgresql+psycopg://" + url.removeprefix(prefix)
+    return url
+
+
+@dataclass
+class UnitOfWork:
+    """One transaction. `caller` is who is audited; `actor` names the bridge's own hands when there is no caller."""
+
+    connection: Connection
+    workspace_id: str
+    caller: Caller | None = None
+    actor: str = "bridge"
+    rings: list[Ring] = field(default_factory=list)
+    roused: set[str] = field(default_factory=set)  # agents whose session became free: looked at after the commit
+
+    def run(self, statement: Any, params: Mapping[str, Any] | None = None) -> CursorResult[Any]:  # noqa: ANN401
+        """Execute one statement of this transaction."""
+        return self.connection.execute(statement, params or {})
+
+    def now(self, *not_before: datetime | None) -> datetime:
+        """The database's clock, read after the lock, never earlier than what the locked rows have seen."""
+        stamp: datetime = self.connection.execute(_NOW).scalar_one()
+        return max([stamp, *(moment for moment in not_before if moment is not None)])
+
+    def audit(self, said: AuditEvent, *, n: int, head: bytes | None, at: datetime) -> tuple[int, bytes]:
+        """Append to the chain of a locked row; gives its new head, which the caller stores on that row."""
+        digest = chain_hash(head, n + 1, self.workspace_id, said, at)
+        self.connection.execute(
+            audit_events.insert(),
+            {
+                "workspace_id": self.workspace_id,
+                "resource_type": said.resource_type,
+                "resource_id": said.resource_id,
+                "n": n + 1,
+                "event": said.event,
+                "actor": said.actor,
+                "request_id": said.request_id,
+                "trace_id": said.trace_id,
+                "before": dict(said.before),
+                "after": dict(said.after),
+                "at": at,
+                "prev": head,
+                "hash": digest,
+            },
+        )
+        return n + 1, digest
+
+    def said(
+        self, resource: str, row_id: str, what: str, before: Mapping[str, Any], after: Mapping[str, Any]
+    ) -> AuditEvent:
+        """An audit event by whoever this unit works for."""
+        caller = self.caller
+        return AuditEvent(
+            resource_type=resource,
+            resource_id=row_id,
+            event=what,
+            actor=caller.agent_id if caller else self.actor,
+            before=before,
+            after=after,
+            request_id=caller.request_id if caller else None,
+            trace_id=caller.traceparent if caller else None,
+        )
+
+
+_NOW = text("SELECT bridge_now()")
+_OPEN = text("SELECT set_config('app.workspace', :workspace, true)")
+
+
+class Database:
+    """The pool of one process. Every wait has a bound: for a connection, a lock, a statement."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        role: Literal["app", "keeper"] = "app",
+        pool_size: int = 8,
+        pool_wait_s: float = 3.0,
+        statement_timeout_s: float = 10.0,
+        lock_timeout_s: float = 1.0,
+    ) -> None:
+        self.engine: Engine = create_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=pool_wait_s,
+            pool_pre_ping=True,
+            enable_from_linting=False,
+            connect_args={"connect_timeout": 3, "application_name": f"wakebridge-{role}"},
+        )
+        setup = (
+            f"SET ROLE {ACT_AS[role]}; SET statement_timeout = {int(statement_timeout_s * 1000)}; "
+            f"SET lock_timeout = {int(lock_timeout_s * 1000)}; SET plan_cache_mode = force_generic_plan; "
+            "SET timezone = 'UTC'; SET idle_in_transaction_session_timeout = 30000"
+        )
+        event.listen(self.engine, "connect", _prepare(setup))
+
+    @contextmanager
+    def unit(self, workspace_id: str, caller: Caller | None = None, actor: str = "bridge") -> Iterator[UnitOfWork]:
+        """One transaction: committed on a clean exit, rolled back on any error. Raises Unavailable and Conflict."""
+        with translated(), self.engine.begin() as connection:
+            connection.execute(_OPEN, {"workspace": workspace_id})
+            yield UnitOfWork(connection, workspace_id, caller, actor)
+
+    @contextmanager
+    def plain(self) -> Iterator[Connection]:
+        """A transaction without a workspace: hosts, ticks, and what the keeper's role may see."""
+        with translated(), self.engine.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self.engine.dispose()
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Driver errors in the bridge's words; never the driver's text, which holds parameters."""
+    try:
+        yield
+    except PoolTimeout as error:
+        raise Unavailable("the database is busy: no connection was free in time") from error
+    except DBAPIError as error:
+        state = getattr(error.orig, "sqlstate", None)
+        if state in (LOCK_NOT_AVAILABLE, DEADLOCK, SERIALIZATION):
+            raise Conflict("somebody else is changing the same thing: try again", sqlstate=state) from error
+        if state == QUERY_CANCELED or isinstance(error, OperationalError):
+            raise Unavailable("the database did not answer in time", sqlstate=state) from error
+        raise
+
+
+def _prepare(setup: str) -> Any:  # noqa: ANN401  the event's own signature
+    def on_connect(connection: Any, record: object) -> None:  # noqa: ANN401
+        del record
+        connection.prepare_threshold = 0
+        before = connection.autocommit
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            for statement in setup.split("; "):
+                cursor.execute(statement)
+        connection.autocommit = before
+
+    return on_connect

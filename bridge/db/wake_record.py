@@ -1,0 +1,303 @@
+"""Recording what the core decided about a wake: the guarded update, its history, its audit, its effects.
+
+All in the transaction that holds the wake's lock, in the lock order: wake, agent, attempt, notice, audit.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import bindparam, text, update
+
+from bridge.core import agent as breaker
+from bridge.core import wake as core
+from bridge.core.effects import (
+    BeginAttempt,
+    Effect,
+    LeaveAttempt,
+    MarkUnreachable,
+    Notify,
+    OpenNext,
+    TakeProbe,
+)
+from bridge.core.errors import Conflict
+from bridge.core.policy import Policy
+from bridge.core.states import WAKE_OPEN, WaitReason, WakeState
+from bridge.core.wake_events import SignOfLife
+from bridge.db.agent_store import change_agent
+from bridge.db.notice import OPERATORS
+from bridge.db.notice_store import tell
+from bridge.db.uow import UnitOfWork
+from bridge.db.wake import ROW_NAMES, to_row, wake_events, wakes
+from bridge.db.wake_store import Locked, lock_open_of_agent, ring
+from bridge.ports.ids import IdSource
+
+S = WakeState
+CLAIMS = frozenset({(S.PENDING, S.DELIVERING), (S.DELIVERING, S.PENDING), (S.PENDING, S.PENDING)})
+"""Claims, what gives them back, and waiting: in the wake's own history, not in the audit."""
+_EXTRA = ("version", "rung_until", "updated_at", "audit_n", "audit_head")
+_RECORD = (
+    update(wakes)
+    .where(
+        wakes.c.wake_id == bindparam("b_wake_id"),
+        wakes.c.version == bindparam("b_version"),
+        wakes.c.state == bindparam("b_state"),
+    )
+    .values({name: bindparam(name) for name in (*ROW_NAMES, *_EXTRA) if name != "wake_id"})
+)
+
+
+def record(  # noqa: PLR0913  what was decided, about what, by which rules, when
+    uow: UnitOfWork, ids: IdSource, policy: Policy, old: Locked, decision: core.Decision, event: str, now: datetime
+) -> None:
+    """Store the decision and carry out its effects; rings what became due. Raises Conflict if the row moved."""
+    new = decision.state
+    if new != old.wake:
+        _store(uow, old, new, event, now)
+    for effect in decision.effects:
+        _carry_out(uow, ids, policy, new, effect, now)
+
+
+def _store(uow: UnitOfWork, old: Locked, new: core.Wake, event: str, now: datetime) -> None:
+    n, head = old.audit_n, old.audit_head
+    moved = old.wake.state is not new.state
+    if moved and (old.wake.state, new.state) not in CLAIMS:
+        said = uow.said("wake", new.wake_id, f"wake.{new.state}", _brief(old.wake), _brief(new))
+        n, head = uow.audit(said, n=n, head=head, at=now)
+    due_now = new.state in WAKE_OPEN and new.due_at <= now
+    values = to_row(new) | {
+        "version": old.version + 1,
+        "rung_until": new.due_at + timedelta(seconds=1) if due_now else None,
+        "updated_at": now,
+        "audit_n": n,
+        "audit_head": head,
+        "b_wake_id": new.wake_id,
+        "b_version": old.version,
+        "b_state": old.wake.state.value,
+    }
+    if uow.run(_RECORD, values).rowcount != 1:
+        raise Conflict("the wake was changed by another hand", wake_id=new.wake_id)
+    if moved or old.wake.reason is not new.reason or old.wake.accepted_at != new.accepted_at:
+        uow.run(wake_events.insert(), _history(old, new, event, now))
+    if due_now:
+        ring(uow, new, old.host)
+
+
+def _history(old: Locked, new: core.Wake, event: str, now: datetime) -> dict[str, Any]:
+    return {
+        "wake_id": new.wake_id,
+        "n": old.version + 1,
+        "workspace_id": new.workspace_id,
+        "event": event,
+        "from_state": old.wake.state.value,
+        "to_state": new.state.value,
+        "reason": new.reason.value,
+        "why": new.why,
+        "worker": new.worker or old.wake.worker,
+        "policy_version": new.policy_version,
+        "detail": {
+            "fence": new.fence,
+            "due_at": new.due_at.isoformat(),
+            "rung": new.rung.value if new.rung else None,
+            "session_id": new.session_id,
+            "attempt_id": new.attempt_id,
+            "target_seq": new.target_seq,
+            "offered_seq": new.offered_seq,
+            "accepted": new.accepted_at is not None,
+        },
+        "at": now,
+    }
+
+
+def _brief(wake: core.Wake) -> dict[str, Any]:
+    return {
+        "state": wake.state.value,
+        "reason": wake.reason.value,
+        "target_seq": wake.target_seq,
+        "offered_seq": wake.offered_seq,
+        "why": wake.why,
+    }
+
+
+def _carry_out(uow: UnitOfWork, ids: IdSource, policy: Policy, wake: core.Wake, effect: Effect, now: datetime) -> None:
+    match effect:
+        case BeginAttempt():
+            _begin(uow, wake, effect, now)
+        case LeaveAttempt():
+            leave_attempt(uow, wake, effect.attempt_id, effect.result, now)
+        case OpenNext():
+            open_next(uow, ids, policy, wake, effect.target_seq, now)
+        case Notify():
+            _notify(uow, ids, wake, effect, now)
+        case MarkUnreachable():
+            change_agent(uow, wake.agent_id, lambda agent: breaker.wake_failed(agent, policy, now), now)
+        case TakeProbe():
+            change_agent(uow, wake.agent_id, lambda agent: breaker.take_probe(agent, policy, now), now)
+        case _:  # Probe: the hand that claimed it looks, after the commit
+            return
+
+
+_BEGIN = text("""
+INSERT INTO attempts (attempt_id, workspace_id, wake_id, agent_id, thread_id, session_id, rung, fence, worker, begun_at)
+VALUES (:attempt_id, :workspace_id, :wake_id, :agent_id, :thread_id, :session_id, :rung, :fence, :worker, :now)
+""")
+_OFFER = text("""
+INSERT INTO attempt_wakes (attempt_id, wake_id, workspace_id, offered_seq)
+SELECT :attempt_id, wake_id, workspace_id, target_seq FROM wakes
+WHERE workspace_id = :workspace_id AND agent_id = :agent_id AND (wake_id = :wake_id
+    OR (state = 'pending' AND (due_at <= :now OR reason = 'slot')))
+""")
+
+
+def _begin(uow: UnitOfWork, wake: core.Wake, effect: BeginAttempt, now: datetime) -> None:
+    params = {
+        "attempt_id": effect.attempt_id,
+        "workspace_id": wake.workspace_id,
+        "wake_id": wake.wake_id,
+        "agent_id": wake.agent_id,
+        "thread_id": wake.thread_id,
+        "session_id": effect.session_id,
+        "rung": effect.rung.value,
+        "fence": effect.fence,
+        "worker": wake.worker,
+        "now": now,
+    }
+    uow.run(_BEGIN, params)
+    uow.run(_OFFER, params)
+
+
+_LOCK_ATTEMPT = text("SELECT agent_id FROM attempts WHERE attempt_id = :attempt_id FOR NO KEY UPDATE")
+_LEAVE = text("""
+UPDATE attempt_wakes SET left_at = :now, result = :result
+WHERE attempt_id = :attempt_id AND wake_id = :wake_id AND left_at IS NULL
+""")
+_CLOSE = text("""
+UPDATE attempts SET closed_at = :now, result = :result, why = :why
+WHERE attempt_id = :attempt_id AND closed_at IS NULL AND NOT EXISTS (
+    SELECT FROM attempt_wakes a WHERE a.attempt_id = :attempt_id AND a.left_at IS NULL
+        AND (a.handed_at IS NOT NULL OR a.wake_id = attempts.wake_id))
+RETURNING agent_id
+""")
+
+
+def leave_attempt(uow: UnitOfWork, wake: core.Wake, attempt_id: str, result: str, now: datetime) -> None:
+    """Take the wake out of the attempt; the last one out frees the session, and the agent's other wakes look again."""
+    params = {"attempt_id": attempt_id, "wake_id": wake.wake_id, "result": result, "why": wake.why, "now": now}
+    uow.run(_LOCK_ATTEMPT, params)
+    uow.run(_LEAVE, params)
+    if uow.run(_CLOSE, params).rowcount:
+        uow.roused.add(wake.agent_id)
+
+
+_NEXT = text("""
+INSERT INTO wakes (wake_id, workspace_id, thread_id, agent_id, host, state, reason, target_seq, due_at, rung_until,
+    dies_at, since, policy_version, retry_of, created_at, updated_at)
+SELECT :wake_id, :workspace_id, :thread_id, :agent_id, coalesce(a.host, 'local'), 'pending', :reason, :target_seq,
+    least(:due_at, :dies_at), CASE WHEN :due_at <= :now THEN CAST(:due_at AS timestamptz) + interval '1 s' END, :dies_at,
+    :now, :policy_version, :retry_of, :now, :now
+FROM threads t LEFT JOIN agents a ON a.workspace_id = :workspace_id AND a.agent_id = :agent_id
+WHERE t.thread_id = :thread_id AND (t.status IN ('active', 'resolved') OR a.is_human)
+ON CONFLICT (thread_id, agent_id) WHERE state IN ('pending', 'delivering', 'touching', 'waiting')
+DO UPDATE SET target_seq = greatest(wakes.target_seq, excluded.target_seq), version = wakes.version + 1
+RETURNING wake_id, host, (xmax = 0) AS born
+""")
+
+
+def open_next(  # noqa: PLR0913  a wake is born from a row's worth of facts
+    uow: UnitOfWork,
+    ids: IdSource,
+    policy: Policy,
+    old: core.Wake,
+    target_seq: int,
+    now: datetime,
+    *,
+    retry_of: str | None = None,
+) -> str | None:
+    """Open a wake for the same agent and thread, behind its breaker if that is open. None in a thread that is not open."""
+    probe_at = change_agent(uow, old.agent_id, lambda agent: agent, now).probe_at
+    unreachable = probe_at is not None and retry_of is None
+    born = core.birth(
+        wake_id=ids.new("wake_"),
+        workspace_id=old.workspace_id,
+        thread_id=old.thread_id,
+        agent_id=old.agent_id,
+        target_seq=target_seq,
+        policy=policy,
+        now=now,
+        reason=WaitReason.UNREACHABLE if unreachable else WaitReason.FIRST,
+    )
+    due = max(now, probe_at) if unreachable and probe_at is not None else born.due_at
+    return insert_wake(uow, born, due, now, retry_of=retry_of)
+
+
+def insert_wake(
+    uow: UnitOfWork, born: core.Wake, due: datetime, now: datetime, *, retry_of: str | None = None
+) -> str | None:
+    """Insert a wake, or raise the target of the one that is open. Gives the id of the wake that now stands."""
+    params = {
+        "wake_id": born.wake_id,
+        "workspace_id": born.workspace_id,
+        "thread_id": born.thread_id,
+        "agent_id": born.agent_id,
+        "reason": born.reason.value,
+        "target_seq": born.target_seq,
+        "due_at": due,
+        "dies_at": born.dies_at,
+        "policy_version": born.policy_version,
+        "retry_of": retry_of,
+        "now": now,
+    }
+    row = uow.run(_NEXT, params).mappings().one_or_none()
+    if row is None:
+        return None
+    if row["born"]:
+        uow.run(wake_events.insert(), _opened(born, now))
+        if due <= now:
+            ring(uow, born, row["host"])
+    return str(row["wake_id"])
+
+
+def _opened(born: core.Wake, now: datetime) -> dict[str, Any]:
+    return {
+        "wake_id": born.wake_id,
+        "n": 1,
+        "workspace_id": born.workspace_id,
+        "event": "opened",
+        "from_state": None,
+        "to_state": born.state.value,
+        "reason": born.reason.value,
+        "why": f"to be read up to {born.target_seq}",
+        "worker": None,
+        "policy_version": born.policy_version,
+        "detail": None,
+        "at": now,
+    }
+
+
+_SENDERS = text("""
+SELECT DISTINCT m.sender_agent_id FROM messages m
+LEFT JOIN participants p ON p.thread_id = m.thread_id AND p.agent_id = :agent_id
+WHERE m.thread_id = :thread_id AND m.seq <= :target_seq AND m.seq > coalesce(p.last_read_seq, 0)
+    AND m.sender_agent_id <> :agent_id AND m.kind <> 'system' ORDER BY 1 LIMIT 20
+""")
+
+
+def _notify(uow: UnitOfWork, ids: IdSource, wake: core.Wake, effect: Notify, now: datetime) -> None:
+    audiences = [OPERATORS]
+    if effect.tell_sender:
+        params = {"thread_id": wake.thread_id, "agent_id": wake.agent_id, "target_seq": wake.target_seq}
+        audiences += list(uow.run(_SENDERS, params).scalars())
+    for audience in audiences:
+        tell(uow, ids, audience, effect.cause, effect.text, now, thread_id=wake.thread_id, wake_id=wake.wake_id)
+
+
+def rouse(uow: UnitOfWork, ids: IdSource, policy: Policy, agent_id: str, *, alive: bool) -> None:
+    """Let the agent's open wakes look again: its session became free, or (`alive`) it gave a sign of life."""
+    locked = lock_open_of_agent(uow, agent_id)
+    now = uow.now(*(row.updated_at for row in locked))
+    for row in locked:
+        if alive or row.wake.state is S.PENDING:
+            record(uow, ids, policy, row, core.decide(row.wake, SignOfLife(), policy, now), "sign_of_life", now)
+    if alive:
+        change_agent(uow, agent_id, breaker.alive, now)

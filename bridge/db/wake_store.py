@@ -1,0 +1,163 @@
+"""Loading, judging and recording wakes: the six lines of every command that moves one.
+
+`wake_record.record` is the only way a wake changes after its birth: a guarded update, its history, its audit, and the effects
+that belong into the same transaction. A wake that is due is rung after the commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import RowMapping, bindparam, select, text
+
+from bridge.core import wake as core
+from bridge.core.errors import NotFound
+from bridge.core.ladder import Facts
+from bridge.core.policy import Policy
+from bridge.core.session import facts as session_facts
+from bridge.core.states import WAKE_OPEN, ThreadStatus
+from bridge.db import agent as agent_table
+from bridge.db.uow import UnitOfWork
+from bridge.db.wake import to_core, wakes
+from bridge.ports.gateway import Ring
+from bridge.ports.tasks import host_queue, ring_name
+
+HOST_SEEN_FOR = timedelta(seconds=20)
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """A wake under this transaction's lock, with what its row knows beyond the core's value."""
+
+    wake: core.Wake
+    version: int
+    host: str
+    audit_n: int
+    audit_head: bytes | None
+    updated_at: datetime
+
+
+_LOCK = select(wakes).where(wakes.c.wake_id == bindparam("wake_id")).with_for_update(key_share=True)
+_LOCK_OPEN_OF = (
+    select(wakes)
+    .where(
+        wakes.c.thread_id == bindparam("thread_id"),
+        wakes.c.agent_id.in_(bindparam("agent_ids", expanding=True)),
+        wakes.c.state.in_([state.value for state in WAKE_OPEN]),
+    )
+    .order_by(wakes.c.agent_id)
+    .with_for_update(key_share=True)
+)
+_LOCK_OPEN_IN_THREAD = (
+    select(wakes)
+    .where(wakes.c.thread_id == bindparam("thread_id"), wakes.c.state.in_([state.value for state in WAKE_OPEN]))
+    .order_by(wakes.c.agent_id)
+    .with_for_update(key_share=True)
+)
+_LOCK_OPEN_OF_AGENT = (
+    select(wakes)
+    .where(
+        wakes.c.workspace_id == bindparam("workspace_id"),
+        wakes.c.agent_id == bindparam("agent_id"),
+        wakes.c.state.in_([state.value for state in WAKE_OPEN]),
+    )
+    .order_by(wakes.c.thread_id)
+    .limit(500)
+    .with_for_update(key_share=True)
+)
+
+
+def lock(uow: UnitOfWork, wake_id: str) -> Locked:
+    """The wake, locked; waits for the other hand and re-checks. Raises NotFound."""
+    row = uow.run(_LOCK, {"wake_id": wake_id}).mappings().one_or_none()
+    if row is None:
+        raise NotFound(wake_id=wake_id)
+    return _locked(row)
+
+
+def lock_open(uow: UnitOfWork, thread_id: str, agent_ids: Sequence[str] | None = None) -> list[Locked]:
+    """The thread's open wakes, of these agents or of all, locked in order of the agent."""
+    if agent_ids is None:
+        rows = uow.run(_LOCK_OPEN_IN_THREAD, {"thread_id": thread_id})
+    else:
+        rows = uow.run(_LOCK_OPEN_OF, {"thread_id": thread_id, "agent_ids": list(agent_ids) or [""]})
+    return [_locked(row) for row in rows.mappings()]
+
+
+def lock_open_of_agent(uow: UnitOfWork, agent_id: str) -> list[Locked]:
+    """The agent's open wakes, locked in order of the thread."""
+    params = {"workspace_id": uow.workspace_id, "agent_id": agent_id}
+    return [_locked(row) for row in uow.run(_LOCK_OPEN_OF_AGENT, params).mappings()]
+
+
+def _locked(row: RowMapping) -> Locked:
+    return Locked(
+        wake=to_core(row),
+        version=row["version"],
+        host=row["host"],
+        audit_n=row["audit_n"],
+        audit_head=row["audit_head"],
+        updated_at=row["updated_at"],
+    )
+
+
+_FACTS = text("""
+SELECT p.last_read_seq, t.status AS thread_status, a.host, a.is_human, a.probe_at, a.disabled, h.seen_at,
+    s.session_id, s.agent_id AS s_agent, s.runtime, s.status, s.resumable, s.host AS s_host, s.attached, s.term, s.pid,
+    s.heartbeat_at, s.human_at,
+    EXISTS (SELECT FROM attempts x WHERE x.workspace_id = :workspace_id AND x.session_id = s.session_id
+        AND x.closed_at IS NULL AND x.attempt_id IS DISTINCT FROM :attempt_id) AS in_flight,
+    (SELECT count(*) FROM attempts x WHERE x.thread_id = :thread_id AND x.agent_id = :agent_id
+        AND x.begun_at > CAST(:now AS timestamptz) - interval '60 s') AS last_minute,
+    (SELECT q.reason FROM pauses q WHERE q.workspace_id = :workspace_id AND q.scope IN ('all', 'workspace',
+        'host:' || coalesce(a.host, 'local'), 'agent:' || :agent_id, 'thread:' || :thread_id,
+        'runtime:' || coalesce(s.runtime, '')) ORDER BY q.scope LIMIT 1) AS paused
+FROM threads t
+LEFT JOIN participants p ON p.thread_id = t.thread_id AND p.agent_id = :agent_id
+LEFT JOIN agents a ON a.workspace_id = :workspace_id AND a.agent_id = :agent_id
+LEFT JOIN hosts h ON h.host = coalesce(a.host, 'local')
+LEFT JOIN sessions s ON s.workspace_id = :workspace_id AND s.session_id = a.seat_session_id
+WHERE t.thread_id = :thread_id
+""")
+
+
+def facts(uow: UnitOfWork, wake: core.Wake, policy: Policy, now: datetime) -> Facts:
+    """What the clock's events need beyond the wake: read, never locked."""
+    params = {
+        "workspace_id": uow.workspace_id,
+        "thread_id": wake.thread_id,
+        "agent_id": wake.agent_id,
+        "attempt_id": wake.attempt_id,
+        "now": now,
+    }
+    row = uow.run(_FACTS, params).mappings().one()
+    session = None
+    if row["session_id"] is not None:
+        value = agent_table.session_to_core(_session_row(row, uow.workspace_id))
+        session = session_facts(value, policy, now, in_flight=row["in_flight"])
+    seen = row["seen_at"]
+    return Facts(
+        cursor=row["last_read_seq"] if row["last_read_seq"] is not None else wake.target_seq,
+        thread_status=ThreadStatus(row["thread_status"]),
+        agent_is_operator=bool(row["is_human"]),
+        session=session,
+        host_seen=seen is not None and now - seen < HOST_SEEN_FOR,
+        paused=row["paused"],
+        unreachable_until=row["probe_at"],
+        wakes_last_minute=row["last_minute"],
+    )
+
+
+def _session_row(row: RowMapping, workspace_id: str) -> Any:  # noqa: ANN401  a mapping with the table's names
+    return {**row, "workspace_id": workspace_id, "agent_id": row["s_agent"], "host": row["s_host"]}
+
+
+
+
+def ring(uow: UnitOfWork, wake: core.Wake, host: str) -> None:
+    """Note that the wake is to be looked at, after the commit."""
+    name = ring_name(wake.state, wake.reason, accepted=wake.accepted_at is not None)
+    uow.rings.append(Ring(name, host_queue(host), wake.workspace_id, wake.wake_id))
