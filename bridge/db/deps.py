@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bridge.config import Settings
 from bridge.core.caller import Caller
 from bridge.core.errors import Conflict, Unavailable
+from bridge.db.gate import ThreadGate
 from bridge.db.uow import Database, UnitOfWork
 from bridge.db.wake_record import rouse
 from bridge.ports.gateway import Ring, TaskGateway
@@ -25,6 +26,7 @@ class Deps:
     gateway: TaskGateway
     policies: PolicySource
     settings: Settings
+    gate: ThreadGate = field(default_factory=ThreadGate)
 
     @contextmanager
     def unit(self, workspace_id: str, caller: Caller | None = None, actor: str = "bridge") -> Iterator[UnitOfWork]:
