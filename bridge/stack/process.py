@@ -152,24 +152,6 @@ def environment_of(pid: int) -> Mapping[str, str]:
     return {name: value for name, _, value in pairs if name}
 
 
-def stack_processes(data_dir: Path) -> list[int]:
-    """The living processes of the stack on `data_dir`, whoever started them; not this one."""
-    return [
-        info.pid
-        for info in processes()
-        if not info.ended and info.pid != os.getpid() and _belongs(info.pid, data_dir)
-    ]
-
-
-def _belongs(pid: int, data_dir: Path) -> bool:
-    if environment_of(pid).get(STACK_MARK) == str(data_dir):
-        return True
-    try:
-        return Path(f"/proc/{pid}/cwd").readlink() == data_dir / "postgres"
-    except OSError:
-        return False
-
-
 def send(pid: int, signum: signal.Signals) -> None:
     """Send a signal to a process that may be gone."""
     try:

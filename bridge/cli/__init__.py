@@ -1,0 +1,1 @@
+"""The `bridge` command: one file per noun, loaded when it is called."""

@@ -1,0 +1,72 @@
+"""The manager's output: one line at a time, prefixed with the name of who said it, coloured on a terminal.
+
+Output of a child is not trusted: control characters go, and a line without end is cut, so that nobody can
+draw on the operator's terminal or fill the manager's memory. Whatever a child writes is read, or the child
+would stand still.
+"""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from typing import TextIO
+
+LINE_BYTES_MAX = 8192
+NAME_WIDTH = 10
+CHUNK_BYTES = 65536
+
+_COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
+_CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if code != ord("\t")}
+
+
+class Lines:
+    """Where lines go. When the reader is gone they go nowhere: the stack outlives its terminal."""
+
+    def __init__(self, stream: TextIO, *, colour: bool) -> None:
+        self._stream = stream
+        self._colour = colour
+        self._colour_of: dict[str, int] = {}
+
+    def tell(self, name: str, text: str) -> None:
+        """Write one line said by `name`."""
+        prefix = f"{name:<{NAME_WIDTH}} | "
+        if self._colour:
+            shade = self._colour_of.setdefault(name, _COLOURS[len(self._colour_of) % len(_COLOURS)])
+            prefix = f"\x1b[{shade}m{prefix}\x1b[0m"
+        self.write(f"{prefix}{text.translate(_CONTROLS)}\n")
+
+    def write(self, text: str) -> None:
+        """Write text as it is."""
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except (OSError, ValueError):  # ValueError: the stream was closed
+            return
+
+
+def terminal_lines(environment: dict[str, str], stream: TextIO | None = None) -> Lines:
+    """Lines to standard output, in colour when somebody looks at them and has not said NO_COLOR."""
+    out = stream or sys.stdout
+    return Lines(out, colour=out.isatty() and not environment.get("NO_COLOR"))
+
+
+async def pump(source: asyncio.StreamReader, said: Callable[[str], None]) -> None:
+    """Read to the end and hand over line by line; a line that is too long is cut, never waited for."""
+    rest = b""
+    cutting = False
+    while chunk := await source.read(CHUNK_BYTES):
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if not cutting:
+                said(_text(line))
+            cutting = False
+        if len(rest) > LINE_BYTES_MAX:
+            if not cutting:
+                said(_text(rest))
+            cutting, rest = True, b""
+    if rest and not cutting:
+        said(_text(rest))
+
+
+def _text(line: bytes) -> str:
+    text = line[:LINE_BYTES_MAX].decode(errors="replace").rstrip()
+    return f"{text} [cut]" if len(line) > LINE_BYTES_MAX else text

@@ -1,0 +1,128 @@
+"""What the stack consists of, as data.
+
+Every command is the same that compose.yaml runs; only addresses and paths of this machine are added here.
+`after` orders the first start alone: a process that dies later comes back whatever else is down.
+"""
+
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from bridge.config import Settings
+from bridge.stack.embedded import Server, postgres_arguments, valkey_arguments
+from bridge.stack.probes import http_json, postgres_answers, tcp_listens, unix_listens, valkey_answers
+from bridge.stack.process import Identity
+
+GRACE_S = 10.0
+HTTP_OK = 200
+SERVERS = ("postgres", "broker")
+
+_CELERY = ("python", "-m", "celery", "-A", "tasks.celery")
+_QUIET = ("-E", "--without-gossip", "--without-mingle")
+_BEAT = (*_CELERY, "beat", "-S", "tasks.keeper:KeeperScheduler")
+
+COMMANDS: Mapping[str, tuple[str, ...]] = {
+    "postgres": ("postgres", *postgres_arguments()),
+    "broker": ("valkey-server", *valkey_arguments()),
+    "migrate": ("python", "-m", "bridge.cli.app", "db", "upgrade"),
+    "web": ("python", "-m", "gunicorn", "-c", "python:web.gunicorn_conf", "web.wsgi:app"),
+    "worker": (
+        *(*_CELERY, "worker", "-n", "worker@%h", "-Q", "timers,supervisor,notify,reports"),
+        *("-P", "threads", "-c", "8", *_QUIET),
+    ),
+    "host-local": (
+        *(*_CELERY, "worker", "-n", "host-local@%h", "-Q", "host.local", "-P", "threads", "-c", "16"),
+        *_QUIET,
+    ),
+    "beat-0": _BEAT,
+    "beat-1": _BEAT,
+    "flower": (*_CELERY, "flower", "--read_only"),
+}
+
+
+@dataclass(frozen=True)
+class Service:
+    """One process to keep running; with `once`, one to run to its end before those that come after it."""
+
+    name: str
+    argv: tuple[str, ...]
+    after: tuple[str, ...] = ()
+    ready: Callable[[], bool] | None = None  # None: ready as soon as it runs
+    once: bool = False
+    stop_signal: signal.Signals = signal.SIGTERM
+    grace_s: float = GRACE_S
+    death_signal: signal.Signals = signal.SIGKILL  # what it gets when the manager dies
+    identity: Identity = Identity.SAME
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def service_commands() -> dict[str, list[str]]:
+    """Each service's command without the paths, addresses and ports of one machine."""
+    return {name: list(argv) for name, argv in COMMANDS.items()}
+
+
+def stack_services(
+    settings: Settings, servers: Mapping[str, Server], *, flower_port: int, flower_login: str
+) -> list[Service]:
+    """All services of a stack on this machine, in the order of their start.
+
+    `servers` are the embedded ones to run; `flower_login` is `user:password`.
+    """
+    host = probe_host(settings.bind)
+
+    def web_answers() -> bool:
+        return http_json(host, settings.port, "/health")[0] == HTTP_OK
+
+    def flower_listens() -> bool:
+        return tcp_listens("127.0.0.1", flower_port)
+
+    def host_listens() -> bool:
+        return unix_listens(settings.host_socket)
+
+    data_first = tuple(name for name in SERVERS if name in servers)
+    at_once = (*data_first, "migrate")
+    # Two cores are the measure: what nobody waits for starts last.
+    at_last = (*at_once, "web", "host-local")
+    flower = (*_python("flower"), "--address=127.0.0.1", f"--port={flower_port}")
+    return [
+        *(embedded_service(servers[name]) for name in data_first),
+        Service("migrate", _python("migrate"), after=data_first, once=True),
+        Service("web", _python("web"), after=at_once, ready=web_answers),
+        Service("host-local", _python("host-local"), after=at_once, ready=host_listens),
+        Service("beat-0", _python("beat-0"), after=at_once),
+        Service("worker", _python("worker"), after=at_once),
+        Service("beat-1", _python("beat-1"), after=at_last),
+        Service(
+            "flower",
+            flower,
+            after=at_last,
+            ready=flower_listens,
+            environment={"FLOWER_BASIC_AUTH": flower_login},
+        ),
+    ]
+
+
+def embedded_service(server: Server) -> Service:
+    """An embedded server as one of the services."""
+
+    def answers() -> bool:
+        return (postgres_answers if server.name == "postgres" else valkey_answers)(server.socket)
+
+    return Service(
+        server.name,
+        server.argv,
+        ready=answers,
+        stop_signal=server.stop_signal,
+        death_signal=server.death_signal,
+        identity=server.identity,
+    )
+
+
+def probe_host(bind: str) -> str:
+    """The address under which this machine reaches what listens on `bind`."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bind, bind)  # noqa: S104 - looked up, not bound
+
+
+def _python(name: str) -> tuple[str, ...]:
+    return (sys.executable, *COMMANDS[name][1:])

@@ -1,0 +1,292 @@
+"""The whole stack in the foreground: `run_stack` prepares, starts, watches and, told to, stops it.
+
+INT, TERM and HUP stop it in order; a second one kills what is still there. What it prints is for people; what
+others need is in stack.json, which is there as long as the stack is ready.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import resource
+import secrets
+import shlex
+import signal
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Protocol
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from bridge.config import Settings, child_environment, default_data_dir, inherited_environment
+from bridge.core.errors import InvalidArgument, Unavailable
+from bridge.stack.embedded import Server, prepare, private_dir, server_environment
+from bridge.stack.keys import ensure_keys, operator_token
+from bridge.stack.leftovers import end_leftovers
+from bridge.stack.log import Lines
+from bridge.stack.ports import free_port, http_url, require_free_port
+from bridge.stack.probes import http_json
+from bridge.stack.process import STACK_MARK
+from bridge.stack.record import StackLock, write_private
+from bridge.stack.services import HTTP_OK, Service, probe_host, stack_services
+from bridge.stack.supervision import Supervision
+
+READY_TIMEOUT_S = 120.0
+READY_POLL_S = 0.1
+STILL_WAITING_S = 5.0
+TOKEN_RENEWAL_S = 1800.0
+FLOWER_PORT = 5555
+FLOWER_USER = "bridge"
+OPEN_FILES = 65536
+
+
+class ServicesOf(Protocol):
+    """What gives the services of a stack: `stack_services`."""
+
+    def __call__(
+        self, settings: Settings, servers: Mapping[str, Server], *, flower_port: int, flower_login: str
+    ) -> list[Service]:
+        """All services, in the order of their start."""
+        ...
+
+
+class NotReady(Unavailable):
+    """The stack did not become ready."""
+
+
+class Stack:
+    """One run of the stack. Making it prepares all that must be right before the first process starts."""
+
+    def __init__(
+        self, settings: Settings, lines: Lines, hurry: asyncio.Event, services_of: ServicesOf
+    ) -> None:
+        self.settings = settings
+        self.lines = lines
+        self.began = time.monotonic()
+        self.ready = False
+        self.waiting_for = ""
+        self.key: Ed25519PrivateKey = ensure_keys(settings)
+        self.session_id = f"operator-{secrets.token_hex(8)}"
+        self.token = self._new_token()
+        require_free_port(settings.bind, settings.port)
+        self.flower_port = free_port(FLOWER_PORT)
+        self.flower_password = secrets.token_urlsafe(18)
+        services = services_of(
+            settings,
+            self._servers(),
+            flower_port=self.flower_port,
+            flower_login=f"{FLOWER_USER}:{self.flower_password}",
+        )
+        self.supervision = Supervision(
+            services,
+            environment=self._environment(),
+            cwd=settings.run_dir,
+            tell=lines.tell,
+            changed=self.write_record,
+            hurry=hurry,
+        )
+        self.say(f"starting {', '.join(service.name for service in services)}")
+
+    @property
+    def flower_url(self) -> str:
+        """Where Flower answers."""
+        return http_url("127.0.0.1", self.flower_port)
+
+    def say(self, text: str) -> None:
+        """One line of the manager's own."""
+        self.lines.tell("stack", text)
+
+    def _servers(self) -> dict[str, Server]:
+        given = {"postgres": self.settings.database_url, "broker": self.settings.broker_url}
+        servers = {}
+        for name, url in given.items():
+            if url is not None:
+                self.say(
+                    f"{name}: the one that {'DATABASE_URL' if name == 'postgres' else 'BROKER_URL'} names"
+                )
+                continue
+            if not (self.settings.data_dir / name).exists():
+                self.say(f"{name}: first start, making its data in {self.settings.data_dir / name}")
+            servers[name] = prepare(name, self.settings)
+        return servers
+
+    def _environment(self) -> Mapping[str, str]:
+        inherited = server_environment(inherited_environment())
+        marks = {STACK_MARK: str(self.settings.data_dir), "PYTHONUNBUFFERED": "1"}
+        return inherited | child_environment(self.settings) | marks
+
+    def _new_token(self) -> str:
+        now = int(time.time())  # noqa: TID251 - a token's iat is wall time, and the manager has no database
+        return operator_token(
+            self.key, self.settings, now=now, session_id=self.session_id, jti=secrets.token_hex(16)
+        )
+
+    def write_record(self) -> None:
+        """Write stack.json, once the stack is ready."""
+        if not self.ready:
+            return
+        record = {
+            "pid": os.getpid(),
+            "url": web_url(self.settings),
+            "flower_url": self.flower_url,
+            "flower_user": FLOWER_USER,
+            "flower_password": self.flower_password,
+            "database_url": self.settings.database_url_in_force,
+            "broker_url": self.settings.broker_url_in_force,
+            "operator_token": self.token,
+            "processes": self.supervision.pids(),
+        }
+        write_private(self.settings.stack_file, json.dumps(record, indent=1) + "\n")
+
+    async def run(self, stop: asyncio.Event, report: Callable[[dict[str, object]], None]) -> None:
+        """Start all, say when it is ready, and keep it so until `stop`; then leave nothing running."""
+        self.supervision.start()
+        try:
+            await either(self._until_ready(), stop.wait())
+            if not stop.is_set():
+                self.ready = True
+                self.write_record()
+                report(
+                    {
+                        "ready": True,
+                        "url": web_url(self.settings),
+                        "stack_file": str(self.settings.stack_file),
+                    }
+                )
+                self.lines.write(self._welcome())
+            while not await happens(stop, TOKEN_RENEWAL_S):
+                self.token = self._new_token()
+                self.write_record()
+        finally:
+            self.ready = False
+            self.settings.stack_file.unlink(missing_ok=True)
+            self.say("stopping")
+            await self.supervision.stop()
+            self.say("stopped; nothing is left running")
+
+    async def _until_ready(self) -> None:
+        """Return when all services are ready and /ready says that a canary row was claimed."""
+        waiting = asyncio.create_task(self._complain())
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                await self.supervision.until_ready()
+                while (answer := await self._not_ready()) is not None:
+                    self.waiting_for = answer
+                    await asyncio.sleep(READY_POLL_S)
+        except TimeoutError as error:
+            msg = f"not ready after {READY_TIMEOUT_S:.0f} s; still waiting for {self._missing()}"
+            raise NotReady(msg) from error
+        finally:
+            waiting.cancel()
+
+    async def _not_ready(self) -> str | None:
+        """Why the web does not call itself ready; None when it does."""
+        host = probe_host(self.settings.bind)
+        status, said = await asyncio.to_thread(http_json, host, self.settings.port, "/ready")
+        if status == HTTP_OK and said.get("canary") == "ok":
+            return None
+        return f"/ready (status {status}, canary {said.get('canary')!r})"
+
+    async def _complain(self) -> None:
+        """Tell every few seconds what the start waits for."""
+        while True:
+            await asyncio.sleep(STILL_WAITING_S)
+            self.say(f"still waiting for {self._missing()}")
+
+    def _missing(self) -> str:
+        return ", ".join(self.supervision.waiting_for()) or self.waiting_for
+
+    def _welcome(self) -> str:
+        url, data = web_url(self.settings), self.settings.data_dir
+        default = data == default_data_dir()
+        option = "" if default else f" --data {shlex.quote(str(data))}"
+        return f"""
+  Wakebridge is ready ({time.monotonic() - self.began:.1f} s)
+    web      {url}    (the calls: {url}/docs)
+    flower   {self.flower_url}    user {FLOWER_USER}, password in stack.json
+    stack    {self.settings.stack_file}
+
+  Try, in another terminal:
+    bridge token issue --agent reviewer{option}
+    bridge run --agent reviewer{option} -- bash
+  Ctrl-C stops everything.
+
+"""
+
+
+def _silent(_report: dict[str, object]) -> None:
+    """Report to nobody."""
+
+
+async def run_stack(
+    settings: Settings,
+    lines: Lines,
+    report: Callable[[dict[str, object]], None] = _silent,
+    services_of: ServicesOf = stack_services,
+) -> None:
+    """Run the stack until it is told to stop. Fails without leaving a process when it cannot be started.
+
+    `report` gets one object when the stack is ready; `services_of` gives what the stack consists of.
+    """
+    stop, hurry = asyncio.Event(), asyncio.Event()
+    _stop_on_signals(stop, hurry)
+    if settings.policy_file is not None and not settings.policy_file.is_file():
+        raise InvalidArgument(f"there is no policy file {settings.policy_file}", path="policy")
+    private_dir(settings.data_dir)
+    private_dir(settings.run_dir)
+    lock = StackLock(settings.data_dir)
+    lock.take(web_url(settings))
+    try:
+        settings.stack_file.unlink(missing_ok=True)  # an earlier manager may have been killed
+        if killed := end_leftovers(settings.data_dir):
+            lines.tell("stack", f"ended {killed} processes that an earlier stack left behind")
+        _raise_open_files()
+        stack = Stack(settings, lines, hurry, services_of)
+        await asyncio.sleep(0)  # a signal that came meanwhile is heard here
+        if not stop.is_set():
+            await stack.run(stop, report)
+    finally:
+        lock.release()
+
+
+def web_url(settings: Settings) -> str:
+    """Where the web answers, seen from this machine."""
+    return http_url(probe_host(settings.bind), settings.port)
+
+
+def _stop_on_signals(stop: asyncio.Event, hurry: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+
+    def told() -> None:
+        (hurry if stop.is_set() else stop).set()
+
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # Under nohup a hang-up is ignored on purpose. INT is heard even so: scripts ignore it for `up &`.
+        if signum != signal.SIGHUP or signal.getsignal(signum) is not signal.SIG_IGN:
+            loop.add_signal_handler(signum, told)
+
+
+def _raise_open_files() -> None:
+    """Every waiting agent is an open connection: allow as many as the system lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+async def either(one: Coroutine[object, object, object], other: Coroutine[object, object, object]) -> None:
+    """Return, or fail, with the one that is done first; the other is cancelled."""
+    tasks = [asyncio.create_task(one), asyncio.create_task(other)]
+    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
+async def happens(event: asyncio.Event, within_s: float) -> bool:
+    """Whether the event happens within so many seconds."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), within_s)
+    return event.is_set()
