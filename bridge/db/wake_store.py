@@ -21,7 +21,7 @@ from bridge.core.session import facts as session_facts
 from bridge.core.states import WAKE_OPEN, ThreadStatus
 from bridge.db import agent as agent_table
 from bridge.db.uow import UnitOfWork
-from bridge.db.wake import to_core, wakes
+from bridge.db.wake import attempt_wakes, to_core, wakes
 from bridge.ports.gateway import Ring
 from bridge.ports.tasks import host_queue, ring_name
 
@@ -69,6 +69,14 @@ _LOCK_OPEN_OF_AGENT = (
     .with_for_update(key_share=True)
 )
 
+_LOCK_ATTEMPT = (
+    select(wakes)
+    .where(wakes.c.wake_id.in_(select(attempt_wakes.c.wake_id).where(attempt_wakes.c.attempt_id == bindparam("attempt_id"))))
+    .order_by(wakes.c.thread_id)
+    .with_for_update(key_share=True)
+)
+_CLEAR_RING = text("UPDATE wakes SET rung_until = NULL WHERE wake_id = :wake_id AND rung_until IS NOT NULL")
+
 
 def lock(uow: UnitOfWork, wake_id: str) -> Locked:
     """The wake, locked; waits for the other hand and re-checks. Raises NotFound."""
@@ -91,6 +99,16 @@ def lock_open_of_agent(uow: UnitOfWork, agent_id: str) -> list[Locked]:
     """The agent's open wakes, locked in order of the thread."""
     params = {"workspace_id": uow.workspace_id, "agent_id": agent_id}
     return [_locked(row) for row in uow.run(_LOCK_OPEN_OF_AGENT, params).mappings()]
+
+
+def lock_attempt(uow: UnitOfWork, attempt_id: str) -> list[Locked]:
+    """Every wake that the attempt tells of, locked in order of the thread: all are one agent's."""
+    return [_locked(row) for row in uow.run(_LOCK_ATTEMPT, {"attempt_id": attempt_id}).mappings()]
+
+
+def clear_ring(uow: UnitOfWork, wake_id: str) -> None:
+    """It was rung too early: let the keeper ring it again when it falls due."""
+    uow.run(_CLEAR_RING, {"wake_id": wake_id})
 
 
 def _locked(row: RowMapping) -> Locked:

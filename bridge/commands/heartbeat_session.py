@@ -1,0 +1,47 @@
+"""A session says that it lives, and whether it is busy. It never says where or what to run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from bridge.core.caller import Caller
+from bridge.core.errors import ClaimMismatch
+from bridge.core.session import Heartbeat, decide
+from bridge.core.states import Role, SessionStatus
+from bridge.db.agent_store import know_agent, know_session, need_session, store_session
+from bridge.db.deps import Deps
+from bridge.db.wake_record import rouse
+
+
+@dataclass(frozen=True, slots=True)
+class SessionView:
+    session_id: str
+    agent_id: str
+    runtime: str
+    status: str
+    attached: bool
+    heartbeat_at: datetime
+
+
+def heartbeat_session(
+    deps: Deps, caller: Caller, session_id: str, *, runtime: str, resumable: bool, status: SessionStatus
+) -> SessionView:
+    """Record the heartbeat of the caller's own session. Raises ClaimMismatch for any other."""
+    if session_id != caller.session_id:
+        raise ClaimMismatch("a heartbeat is for the session in the token", session_id=session_id)
+    policy = deps.policies.current(caller.workspace_id)
+    with deps.unit(caller.workspace_id, caller) as uow:
+        now = uow.now()
+        know_agent(uow, caller.agent_id, now, is_human=caller.role is Role.OPERATOR)
+        know_session(uow, session_id, caller.agent_id, runtime, now)
+        session, row = need_session(uow, session_id)
+        if session.agent_id != caller.agent_id:
+            raise ClaimMismatch("the session belongs to another agent", session_id=session_id)
+        now = max(now, row["updated_at"])
+        after = decide(session, Heartbeat(runtime, resumable, status), now)
+        store_session(uow, row, session, after, now)
+    if status is not SessionStatus.OFFLINE:
+        with deps.unit(caller.workspace_id, caller) as uow:
+            rouse(uow, deps.ids, policy, caller.agent_id, alive=True)
+    return SessionView(session_id, caller.agent_id, runtime, after.status.value, after.attached, now)

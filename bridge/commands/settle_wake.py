@@ -1,0 +1,76 @@
+"""The hand that typed says how far it came; every wake that the line told of moves with it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import text
+
+from bridge.core.policy import Policy
+from bridge.core.states import Evidence, Rung, WaitReason, WakeState
+from bridge.core.wake import decide
+from bridge.core.wake_events import HandedOver, Joined, Wake
+from bridge.db.deps import Deps
+from bridge.db.uow import UnitOfWork
+from bridge.db.wake_record import record
+from bridge.db.wake_store import Locked, facts, lock_attempt
+
+HANDED = frozenset({Evidence.ACCEPTED, Evidence.UNVERIFIED, Evidence.STRANDED, Evidence.ABSENT})
+_HAND = text("""
+UPDATE attempt_wakes SET handed_at = :now WHERE attempt_id = :attempt_id AND wake_id = :wake_id RETURNING offered_seq
+""")
+_ACCEPT = text("UPDATE attempts SET accepted_at = :now, why = :why WHERE attempt_id = :attempt_id")
+
+
+def settle_wake(  # noqa: PLR0913  which claim, how far it came, and why
+    deps: Deps,
+    workspace_id: str,
+    wake_id: str,
+    *,
+    fence: int,
+    attempt_id: str,
+    evidence: Evidence,
+    reason: WaitReason = WaitReason.HUMAN,
+    why: str = "",
+    worker: str = "bridge",
+) -> Wake:
+    """Record the outcome. Raises FenceRejected when this hand no longer holds the wake: nothing is recorded then."""
+    policy = deps.policies.current(workspace_id)
+    with deps.unit(workspace_id, actor=worker) as uow:
+        rows = {row.wake.wake_id: row for row in lock_attempt(uow, attempt_id)}
+        lead = rows.pop(wake_id)
+        now = uow.now(lead.updated_at, *(row.updated_at for row in rows.values()))
+        event = HandedOver(fence, evidence, facts(uow, lead.wake, policy, now), reason, why)
+        decision = decide(lead.wake, event, policy, now)
+        if evidence in HANDED:
+            accepted_at = now if evidence is Evidence.ACCEPTED else None
+            uow.run(_ACCEPT, {"now": accepted_at, "why": why or None, "attempt_id": attempt_id})
+            uow.run(_HAND, {"now": now, "attempt_id": attempt_id, "wake_id": wake_id})
+            _join(uow, deps, policy, attempt_id, lead.wake, list(rows.values()), evidence, now)
+        record(uow, deps.ids, policy, lead, decision, "handed_over", now)
+    return decision.state
+
+
+def _join(  # noqa: PLR0913  one step of the outcome, under its locks
+    uow: UnitOfWork,
+    deps: Deps,
+    policy: Policy,
+    attempt_id: str,
+    lead: Wake,
+    others: list[Locked],
+    evidence: Evidence,
+    now: datetime,
+) -> None:
+    """The other wakes that the line told of, if they still wait."""
+    for row in others:
+        if row.wake.state is not WakeState.PENDING:
+            continue
+        offered = uow.run(_HAND, {"now": now, "attempt_id": attempt_id, "wake_id": row.wake.wake_id}).scalar_one()
+        joined = Joined(
+            attempt_id=attempt_id,
+            offered_seq=offered,
+            accepted=evidence is Evidence.ACCEPTED,
+            rung=lead.rung or Rung.LIVE,
+            session_id=lead.session_id or "",
+        )
+        record(uow, deps.ids, policy, row, decide(row.wake, joined, policy, now), "joined", now)

@@ -1,0 +1,75 @@
+"""Nothing is in the way: commit `touching` and the attempt, before the first byte leaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from bridge.core.effects import BeginAttempt
+from bridge.core.wake import decide
+from bridge.core.wake_events import TouchAllowed, Wake
+from bridge.db.deps import Deps
+from bridge.db.wake_record import record
+from bridge.db.wake_store import facts, lock
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The attempt that began, and what its one line is to say."""
+
+    wake: Wake
+    attempt: BeginAttempt
+    unread: int
+    threads: int
+    quiet_s: float
+    accept_timeout_s: float
+    lease_s: float
+
+
+_UNREAD = text("""
+SELECT count(*) AS threads, coalesce(sum(t.last_seq - p.last_read_seq), 0) AS unread
+FROM attempt_wakes a JOIN wakes w ON w.wake_id = a.wake_id
+JOIN threads t ON t.thread_id = w.thread_id
+JOIN participants p ON p.thread_id = w.thread_id AND p.agent_id = w.agent_id
+WHERE a.attempt_id = :attempt_id
+""")
+
+
+def touch_wake(deps: Deps, workspace_id: str, wake_id: str, *, fence: int, worker: str = "bridge") -> Begun | Wake:
+    """Begin the attempt; or, when it cannot begin now, the wake as it waits or has ended.
+
+    Raises FenceRejected when this hand no longer holds the wake.
+    """
+    try:
+        return _touch(deps, workspace_id, wake_id, fence, worker, in_flight=False)
+    except IntegrityError:  # another attempt took the session between the look and the insert
+        return _touch(deps, workspace_id, wake_id, fence, worker, in_flight=True)
+
+
+def _touch(  # noqa: PLR0913  which claim
+    deps: Deps, workspace_id: str, wake_id: str, fence: int, worker: str, *, in_flight: bool
+) -> Begun | Wake:
+    policy = deps.policies.current(workspace_id)
+    with deps.unit(workspace_id, actor=worker) as uow:
+        locked = lock(uow, wake_id)
+        now = uow.now(locked.updated_at)
+        known = facts(uow, locked.wake, policy, now)
+        if in_flight and known.session is not None:
+            known = replace(known, session=replace(known.session, in_flight=True))
+        decision = decide(locked.wake, TouchAllowed(fence, known), policy, now)
+        record(uow, deps.ids, policy, locked, decision, "touch_allowed", now)
+        begun = [effect for effect in decision.effects if isinstance(effect, BeginAttempt)]
+        if not begun:
+            return decision.state
+        row = uow.run(_UNREAD, {"attempt_id": begun[0].attempt_id}).mappings().one()
+    return Begun(
+        wake=decision.state,
+        attempt=begun[0],
+        unread=int(row["unread"]),
+        threads=int(row["threads"]),
+        quiet_s=policy.defer_quiet_s,
+        accept_timeout_s=policy.limits(begun[0].rung).accept_timeout_s,
+        lease_s=policy.lease_s,
+    )
