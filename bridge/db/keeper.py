@@ -1,11 +1,13 @@
 """The keeper's SQL: which open wakes fall due, across workspaces, and that they were rung.
 
-The role `wakebridge_keeper` sees of a wake when it is due and whom to ring, and may change `rung_until` alone. Its
-commits may be lost (`synchronous_commit` off): a claim to ring is a lease, and ringing twice does no harm.
+The role `wakebridge_keeper` sees of a wake when it is due and whom to ring, and may change `rung_until` and
+nothing else. Its commits may be lost (`synchronous_commit` off): a claim to ring is a lease, ringing twice
+does no harm.
 
-A row is validly rung until `rung_until`: one second past its time when it is born due or taken, five when the broker
-confirmed the ring. Whoever moves the wake sets it anew, so notes below only touch rows that are still due.
+A row is validly rung until `rung_until`: one second past its time when it is born due or taken, five when the
+broker confirmed the ring. Whoever moves the wake sets it anew, so notes only touch rows that are still due.
 """
+# ruff: noqa: S608 - every part of the statements is a constant of ours
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ HORIZON_S = 1.2
 PER_WORKSPACE = 200
 BATCH_MAX = 1000
 
-# bridge_now() is read once, before the rows: what falls due meanwhile is taken a second later, still before its time.
+# bridge_now() is read once: what comes into the horizon meanwhile is taken next time, still before it is due.
 _TAKE = text(f"""
 WITH clock AS MATERIALIZED (SELECT bridge_now() AS now),
 picked AS (

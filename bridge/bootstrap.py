@@ -1,0 +1,78 @@
+"""The composition root: the only place where adapters meet ports.
+
+Rules of this file:
+
+- `build` opens no connection and starts no thread: what it makes connects when it is first used. So a process
+  may fork after it, and comes up while its database or broker is down.
+- Everything a process needs hangs on its Container, and is closed with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from bridge.adapters.celery_gateway import CeleryGateway, Publisher
+from bridge.adapters.ids import Uuid7Ids
+from bridge.adapters.policies import CachedPolicies, read_policy
+from bridge.config import Settings
+from bridge.db.deps import Deps
+from bridge.db.keeper import Keeping
+from bridge.db.policy_store import policy_loader
+from bridge.db.uow import Database
+
+Process = Literal["web", "worker", "host", "beat", "cli"]
+KEEPER_POOL = 3
+
+
+@dataclass
+class Container:
+    """What one process works with."""
+
+    settings: Settings
+    process: Process
+    db: Database
+    keeper_db: Database
+    keeping: Keeping
+    gateway: CeleryGateway
+    deps: Deps
+    ids: Uuid7Ids = field(default_factory=Uuid7Ids)
+
+    @cached_property
+    def publisher(self) -> Publisher:
+        """A connection of its own, for a thread that rings by itself: a keeper."""
+        return Publisher(self.settings, self.keeping.host_names)
+
+    def close(self) -> None:
+        """Send what is left to ring, and give all connections back."""
+        self.gateway.close()
+        if "publisher" in self.__dict__:
+            self.publisher.close()
+        self.db.close()
+        self.keeper_db.close()
+
+
+def build(settings: Settings, *, process: Process) -> Container:
+    """Everything one process needs. Raises InvalidArgument for a policy file that is none."""
+    ids = Uuid7Ids()
+    db = Database(
+        settings.database_url_in_force,
+        pool_size=settings.db_pool_size,
+        pool_wait_s=settings.db_pool_timeout_s,
+    )
+    keeper_db = Database(settings.database_url_in_force, role="keeper", pool_size=KEEPER_POOL)
+    keeping = Keeping(keeper_db)
+    gateway = CeleryGateway(Publisher(settings, keeping.host_names), keeping)
+    policies = CachedPolicies(policy_loader(db, read_policy(settings.policy_file)))
+    deps = Deps(db=db, ids=ids, gateway=gateway, policies=policies, settings=settings)
+    return Container(
+        settings=settings,
+        process=process,
+        db=db,
+        keeper_db=keeper_db,
+        keeping=keeping,
+        gateway=gateway,
+        deps=deps,
+        ids=ids,
+    )
