@@ -54,6 +54,7 @@ SELECT p.agent_id, p.role, p.last_read_seq, coalesce(a.is_human, false) AS is_hu
 LEFT JOIN agents a ON a.workspace_id = p.workspace_id AND a.agent_id = p.agent_id
 WHERE p.thread_id = :thread_id ORDER BY p.agent_id
 """)
+_IS_MEMBER = text("SELECT 1 FROM participants WHERE thread_id = :thread_id AND agent_id = :agent_id")
 _STORE = text("""
 SELECT bridge_store(:workspace, :thread, CAST(:now AS timestamptz), CAST(:message AS jsonb), CAST(:wakes AS jsonb),
     CAST(:policy AS jsonb))
@@ -71,6 +72,11 @@ def lock_thread(uow: UnitOfWork, thread_id: str) -> LockedThread:
 def members(uow: UnitOfWork, thread_id: str) -> list[Member]:
     """The participants, in order of their ids."""
     return [Member(**row) for row in uow.run(_MEMBERS, {"thread_id": thread_id}).mappings()]
+
+
+def is_member(uow: UnitOfWork, thread_id: str, agent_id: str) -> bool:
+    """Whether the agent takes part in the thread."""
+    return uow.run(_IS_MEMBER, {"thread_id": thread_id, "agent_id": agent_id}).scalar_one_or_none() is not None
 
 
 def post_numbers(policy: Policy) -> str:

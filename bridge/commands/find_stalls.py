@@ -1,0 +1,35 @@
+"""What no post can find: threads with open findings and no progress for too long. They are escalated, once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import text
+
+from bridge.core.thread import StallChecked, decide
+from bridge.db.deps import Deps
+from bridge.db.thread_store import lock_thread, record_thread
+
+BATCH = 50
+_STALLED = text("""
+SELECT thread_id FROM threads WHERE status = 'active' AND open_findings > 0 AND NOT stalled
+    AND progress_at <= :before ORDER BY progress_at LIMIT :batch
+""")
+
+
+def find_stalls(deps: Deps, workspace_id: str) -> int:
+    """How many threads of the workspace were found stalled; at most a batch."""
+    policy = deps.policies.current(workspace_id)
+    with deps.unit(workspace_id, actor="tick.stall") as uow:
+        before = uow.now() - timedelta(seconds=policy.stall_after_s)
+        found = list(uow.run(_STALLED, {"before": before, "batch": BATCH}).scalars())
+    count = 0
+    for thread_id in found:
+        with deps.unit(workspace_id, actor="tick.stall") as uow:
+            locked = lock_thread(uow, thread_id)
+            now = uow.now(locked.row["updated_at"])
+            decision = decide(locked.thread, StallChecked(), policy, now)
+            if decision.state != locked.thread:
+                record_thread(uow, deps.ids, policy, locked, decision.state, decision.effects, now)
+                count += 1
+    return count
