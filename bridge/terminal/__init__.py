@@ -1,9 +1,10 @@
 """`bridge run`: an agent program in the user's own terminal, which a wake can type one line into.
 
-The human sees the program as if we were not there. In between sit a relay (`relay`), which passes every byte on and
-knows when the human typed last (`keys`), a model of the screen (`screen`), a judge of what the input line shows
-(`verdict`), the careful typist (`inject`), the line to the host worker (`link`, `control`), the heartbeat, and a
-monitor process that keeps job control working and gives the terminal back should we be killed.
+The human sees the program as if we were not there. In between sit a relay (`relay`), which passes every
+byte on and knows when the human typed last (`keys`), a model of the screen (`screen`), a judge of what the
+input line shows (`verdict`), the careful typist (`inject`), the line to the host worker (`link`,
+`control`), the heartbeat, and a monitor process that keeps job control working and gives the terminal back
+should we be killed.
 
 `run(Options(...), client)` is all that the outside needs.
 """

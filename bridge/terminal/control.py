@@ -1,9 +1,10 @@
 """What the host may ask, and what it is told.
 
 Rules of this file:
-- Two questions only: `status`, and `inject` of one line. Never raw keys, never the screen: the agent runs under the
-  same user and could dial too.
-- An answer goes to whoever asks with the key now. A host that died in mid-injection is answered when it comes back.
+- Two questions only: `status`, and `inject` of one line. Never raw keys, never the screen: the agent runs
+  under the same user and could dial too.
+- An answer goes to whoever asks with the key now. A host that died in mid-injection is answered when it
+  comes back.
 - A malformed question is answered with a refusal, or dropped; it never stops the relay.
 """
 
@@ -55,7 +56,7 @@ class Control:
             self._asked.clear()
 
     def lost(self) -> None:
-        """The host is gone: what has touched nothing is forgotten, what is under way is finished and remembered."""
+        """The host is gone: forget what has touched nothing; what is under way is finished and remembered."""
         self._asked.clear()
         self._told = None
         self._injector.abandon_waiting()

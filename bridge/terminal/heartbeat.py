@@ -2,10 +2,10 @@
 
 Rules of this file:
 - The relay never waits for it: a new status is a note left for the thread, a new token is a byte in a pipe.
-- The token lives in a file of its own (0600, in a directory that only we can enter), always whole: written beside and
-  renamed. It is gone when the session is.
-- A bridge that does not answer is no reason to disturb the agent: the next beat tries again, and what went wrong is
-  said when the agent has left the screen.
+- The token lives in a file of its own (0600, in a directory that only we can enter), always whole: written
+  beside and renamed. It is gone when the session is.
+- A bridge that does not answer is no reason to disturb the agent: the next beat tries again, and what went
+  wrong is said when the agent has left the screen.
 """
 
 import contextlib

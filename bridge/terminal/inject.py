@@ -2,11 +2,13 @@
 
 Rules of this file:
 - Pure: requests, views of the terminal and times in; bytes to write and outcomes out.
-- The text itself is the probe. It is written without Enter, and Enter follows only when the box shows exactly our
-  text, unchanged. A wake typed into an open approval dialog would approve the command.
-- Nobody types over a human: not while he types, not into his draft. Force skips the wait, never the look at the box.
+- The text itself is the probe. It is written without Enter, and Enter follows only when the box shows
+  exactly our text, unchanged. A wake typed into an open approval dialog would approve the command.
+- Nobody types over a human: not while he types, not into his draft. Force skips the wait, never the look at
+  the box.
 - What went wrong is reported, never cleaned up with more keys.
-- A key (the wake's id) is typed once. Its outcome is remembered, so that whoever asks again is told the truth.
+- A key (the wake's id) is typed once. Its outcome is remembered, so that whoever asks again is told the
+  truth.
 """
 
 import unicodedata
@@ -71,8 +73,8 @@ class Request:
 class View:
     """The terminal as it is now.
 
-    `stable_s`: how long the verdict has been this one. `fresh`: all output was judged and no frame is half drawn.
-    `whole`: no half escape or open paste from the human, and nothing on its way to the agent.
+    `stable_s`: how long the verdict has been this one. `fresh`: all output was judged and no frame is half
+    drawn. `whole`: no half escape or open paste from the human, and nothing on its way to the agent.
     """
 
     verdict: Verdict
@@ -219,7 +221,12 @@ class Injector:
 
     def _probe(self, job: _Job, view: View, now: float) -> Step:
         since_s = now - job.at
-        if _is_ours(job, view) and view.fresh and since_s >= PROBE_S_MIN and view.stable_s >= PROBE_UNCHANGED_S:
+        if (
+            _is_ours(job, view)
+            and view.fresh
+            and since_s >= PROBE_S_MIN
+            and view.stable_s >= PROBE_UNCHANGED_S
+        ):
             return self._enter(job, now)
         if since_s >= PROBE_S_MAX:
             return self._end(job, Result.UNVERIFIED, now, _named(view))
@@ -227,7 +234,11 @@ class Injector:
 
     def _confirm(self, job: _Job, view: View, now: float) -> Step:
         ours = _is_ours(job, view)
-        if view.fresh and view.verdict.seen in (Seen.EMPTY, Seen.BUSY, Seen.DIALOG) and not _still_there(job, view):
+        if (
+            view.fresh
+            and view.verdict.seen in (Seen.EMPTY, Seen.BUSY, Seen.DIALOG)
+            and not _still_there(job, view)
+        ):
             return self._end(job, Result.ACCEPTED, now)
         since_s = now - job.entered_at
         if ours and view.fresh and job.enters < ENTERS_MAX and since_s >= ENTER_AGAIN_S:
@@ -256,8 +267,10 @@ class Injector:
 
 def is_typeable(text: str) -> bool:
     """Whether a text is one short line without controls, bidi marks or other invisible letters."""
-    return 0 < len(text.strip()) and len(text) <= TEXT_CHARS_MAX and not any(
-        unicodedata.category(letter) in _REFUSED_CATEGORIES for letter in text
+    return (
+        len(text.strip()) > 0
+        and len(text) <= TEXT_CHARS_MAX
+        and not any(unicodedata.category(letter) in _REFUSED_CATEGORIES for letter in text)
     )
 
 

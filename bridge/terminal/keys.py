@@ -1,11 +1,13 @@
 """What arrives from the user's terminal, cut into tokens.
 
 Rules of this file:
-- Pure: bytes and a time in, tokens out. Joined together, the tokens are the input: no byte is lost, added or moved.
-- A token says who made it. KEY and PASTE are a human's; MOUSE is a human who is there but writes nothing; REPLY and
-  FOCUS are the terminal's own words; RELEASE is a key let go.
-- An escape sequence that is not finished is kept until it is, or until it has not grown for `HELD_S_MAX`: then it was
-  a key (somebody pressed Escape). Calling a reply a key costs a delay; calling a key a reply would cost a draft.
+- Pure: bytes and a time in, tokens out. Joined together, the tokens are the input: no byte is lost, added
+  or moved.
+- A token says who made it. KEY and PASTE are a human's; MOUSE is a human who is there but writes nothing;
+  REPLY and FOCUS are the terminal's own words; RELEASE is a key let go.
+- An escape sequence that is not finished is kept until it is, or until it has not grown for `HELD_S_MAX`:
+  then it was a key (somebody pressed Escape). Calling a reply a key costs a delay; calling a key a reply
+  would cost a draft.
 """
 
 import re
@@ -107,8 +109,9 @@ class Tokeniser:
         if buf[0] != _ESC:
             end = buf.find(_ESC)
             return Token(Kind.KEY, buf if end < 0 else buf[:end])
-        if len(buf) == 1:
-            return None
+        return self._escape(buf) if len(buf) > 1 else None
+
+    def _escape(self, buf: bytes) -> Token | None:
         if buf[1:2] == b"[":
             return self._csi(buf)
         if buf[1:2] in (b"]", b"P", b"_", b"^", b"X"):

@@ -1,8 +1,8 @@
 """The line to the host worker: dial, register, keep open, dial again.
 
 Rules of this file:
-- One JSON object a line, at most 64 KiB, both ways. The socket never blocks and never raises at its caller: a lost
-  line is a state, and the next dial is a time.
+- One JSON object a line, at most 64 KiB, both ways. The socket never blocks and never raises at its caller:
+  a lost line is a state, and the next dial is a time.
 - Registering is the first line of every connection, with the token of that moment.
 - It carries messages and understands only `registered` and `refused`.
 """
@@ -22,7 +22,7 @@ OUT_BYTES_MAX: Final = 1_048_576
 
 
 class Link:
-    """One end of the line; call `tick` when `due_at` has come, `receive` when readable, `flush` when writable."""
+    """One end of the line: `tick` when `due_at` has come, `receive` when readable, `flush` when writable."""
 
     def __init__(self, path: Path, hello: Callable[[], Message]) -> None:
         """Remember where to dial and what to say first."""
@@ -37,7 +37,6 @@ class Link:
         self.registered = False
         self.refusal: str | None = None
 
-    @property
     def fileno(self) -> int | None:
         """The descriptor to wait for, if there is a connection."""
         return None if self._socket is None else self._socket.fileno()

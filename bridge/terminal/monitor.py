@@ -1,12 +1,13 @@
 """The monitor: a small process between the wrapper and the agent.
 
 Rules of this file:
-- It leads the agent's terminal session, so that the agent's process group is not orphaned: the kernel drops the
-  Ctrl-Z of an orphaned group. The agent runs in a group of its own, in the foreground.
+- It leads the agent's terminal session, so that the agent's process group is not orphaned: the kernel drops
+  the Ctrl-Z of an orphaned group. The agent runs in a group of its own, in the foreground.
 - It tells the wrapper through a pipe what it sees: `P<pid>`, `S<signal>`, `C`, `X<code>`, one a line.
-- When the wrapper is gone without a word the kernel hangs up on both of us. Then the monitor gives the user's terminal
-  back, removes the token file, and sees to it that the agent does not live on.
-- Between fork and exec nothing is done here that could wait for a lock: the wrapper forks before it starts a thread.
+- When the wrapper is gone without a word the kernel hangs up on both of us. Then the monitor gives the
+  user's terminal back, removes the token file, and sees to it that the agent does not live on.
+- Between fork and exec nothing is done here that could wait for a lock: the wrapper forks before it starts
+  a thread.
 """
 
 import contextlib
@@ -41,7 +42,7 @@ _SIGNALS_TO_DEFAULT: Final = (
 
 
 class LastWords:
-    """The bytes that would give the user's terminal back at this moment, in memory that both processes see."""
+    """The bytes that would give the user's terminal back at this moment, where both processes see them."""
 
     def __init__(self) -> None:
         """Begin with nothing to undo."""
@@ -55,7 +56,8 @@ class LastWords:
 
     def get(self) -> bytes | None:
         """Read the resets, or None."""
-        held = self._memory[_LENGTH_BYTES : _LENGTH_BYTES + int.from_bytes(self._memory[:_LENGTH_BYTES], "big")]
+        length = int.from_bytes(self._memory[:_LENGTH_BYTES], "big")
+        held = self._memory[_LENGTH_BYTES : _LENGTH_BYTES + length]
         return held[1:] if held else None
 
 
@@ -103,7 +105,14 @@ def _monitor(plan: Plan, slave: int, report: int, wrapper: int) -> NoReturn:
         signal.set_wakeup_fd(-1)
         os.setsid()
         fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
-        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU):
+        for number in (
+            signal.SIGINT,
+            signal.SIGQUIT,
+            signal.SIGTERM,
+            signal.SIGTSTP,
+            signal.SIGTTIN,
+            signal.SIGTTOU,
+        ):
             signal.signal(number, signal.SIG_IGN)
         signal.signal(signal.SIGWINCH, signal.SIG_DFL)
         keep = {slave, report} | ({plan.terminal.fd} if plan.terminal else set())
@@ -115,7 +124,8 @@ def _monitor(plan: Plan, slave: int, report: int, wrapper: int) -> NoReturn:
 
 
 def _only_open(keep: set[int]) -> None:
-    # The copies of the master and of the user's stdout must go: they would hide our own death from the others.
+    # The copies of the master and of the user's stdout must go: they would hide our own death from the
+    # others.
     nothing = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(nothing, fd)
@@ -150,7 +160,7 @@ def execute(command: Sequence[str], environment: Mapping[str, str | None]) -> No
     for name, value in environment.items():
         os.unsetenv(name) if value is None else os.putenv(name, value)
     try:
-        os.execvp(command[0], list(command))
+        os.execvp(command[0], list(command))  # noqa: S606  the human's own command, never a shell line
     except FileNotFoundError:
         os.write(2, f"bridge: no such command: {command[0]}\n".encode())
         os._exit(NO_SUCH_COMMAND)

@@ -1,11 +1,12 @@
 """The relay: one select loop between the human, the agent, the host and the monitor.
 
 Rules of this file:
-- The human first: output goes to his terminal before the model sees it, and nothing is ever drawn there by us.
+- The human first: output goes to his terminal before the model sees it, and nothing is ever drawn there by
+  us.
 - The human's bytes reach the agent unchanged and in order. They wait only while our text may be in the box.
 - No verdict is acted on that is older than the last output.
-- Nothing here blocks: the socket, the agent and the terminal each have a bounded queue, and whoever is full is not
-  read for.
+- Nothing here blocks: the socket, the agent and the terminal each have a bounded queue, and whoever is full
+  is not read for.
 """
 
 import contextlib
@@ -67,8 +68,8 @@ class Relay:
     def __init__(self, wires: Wires, *, typed_before: bytes = b"", cursor_unanswered: bool = False) -> None:
         """Join the wires.
 
-        `typed_before` is what the human typed before we listened; `cursor_unanswered`: the answer to our own question
-        for the cursor may still come, and is nothing to the agent.
+        `typed_before` is what the human typed before we listened; `cursor_unanswered`: the answer to our
+        own question for the cursor may still come, and is nothing to the agent.
         """
         self._w = wires
         self._keys = Tokeniser()
@@ -130,10 +131,10 @@ class Relay:
                 reads.append(w.terminal.stdin)
             if self._to_human:
                 writes.append(w.terminal.out)
-        if w.link.fileno is not None:
-            reads.append(w.link.fileno)
+        if (line := w.link.fileno()) is not None:
+            reads.append(line)
             if w.link.wants_write:
-                writes.append(w.link.fileno)
+                writes.append(line)
         readable, _, _ = select.select(reads, writes, [], self._timeout())
         return set(readable)
 
@@ -183,7 +184,8 @@ class Relay:
     def _pass(self, token: Token) -> None:
         self._to_agent += token.data
         if token.kind in (Kind.KEY, Kind.PASTE):
-            self._w.judge.sent(token.data, pasted=token.kind is Kind.PASTE, canonical=tty.is_canonical(self._w.master))
+            canonical = tty.is_canonical(self._w.master)
+            self._w.judge.sent(token.data, pasted=token.kind is Kind.PASTE, canonical=canonical)
             self._dirty = True
 
     def _human_idle_s(self) -> float | None:
@@ -191,15 +193,14 @@ class Relay:
 
     # The agent
 
-    def _read_agent(self) -> None:
+    def _read_agent(self) -> bool:
+        """Pass some output on; return whether there was any."""
         try:
             data = os.read(self._w.master, READ_BYTES)
-        except BlockingIOError:
-            return
         except OSError:
             data = b""
         if not data:
-            return
+            return False
         seen = self._tail + data
         self._keys.expect_cursor_reports(seen.count(_ASKS_CURSOR))
         self._tail = seen[-len(_ASKS_CURSOR) + 1 :]
@@ -210,6 +211,7 @@ class Relay:
             self._w.copy.write(data)
         self._w.screen.feed(data)
         self._dirty = True
+        return True
 
     def _look(self) -> None:
         before = self._w.judge.verdict
@@ -242,14 +244,14 @@ class Relay:
         if w.heartbeat.renewed in ready:
             w.heartbeat.was_renewed()
             w.link.send({"op": "token", "token": w.heartbeat.token}, self._now)
-        if w.link.fileno is None:
+        if w.link.fileno() is None:
             w.control.lost()
             w.link.tick(self._now)
-        if w.link.fileno is None:
+        if w.link.fileno() is None:
             return
         for message in w.link.receive(self._now):
             w.control.handle(message, Situation(self._view(), self._draining), self._now)
-        if w.link.fileno is None:
+        if w.link.fileno() is None:
             w.control.lost()
         else:
             w.control.tell(self._view(), self._now)
@@ -288,13 +290,7 @@ class Relay:
     def _drain(self) -> None:
         """Show all that the agent has said: its last bytes leave the alternate screen."""
         until = time.monotonic() + DRAIN_S_MAX
-        while time.monotonic() < until and self._unread():
-            before = self._dirty
-            self._dirty = False
-            self._read_agent()
-            if not self._dirty:
-                self._dirty = before
-                break
+        while time.monotonic() < until and self._unread() and self._read_agent():
             self._hand_out()
         self._hand_out()
         if self._dirty:
@@ -310,7 +306,7 @@ class Relay:
 
     def _hear_monitor(self) -> None:
         data = os.read(self._w.events, READ_BYTES)
-        if not data and self._status is None:
+        if not data:
             # The monitor was killed; the kernel has hung up on the agent.
             self._status = 128 + signal.SIGKILL
         *words, self._words = (self._words + data).split(b"\n")

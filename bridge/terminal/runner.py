@@ -1,7 +1,8 @@
 """`run`: put the parts together, start the agent, and leave everything as it was found.
 
 Rules of this file:
-- Order matters: the token first (no token, no session), then the user's terminal, then the fork, then the threads.
+- Order matters: the token first (no token, no session), then the user's terminal, then the fork, then the
+  threads.
 - Whatever happens in between, the terminal is given back and the token file is gone.
 - What the human should know is said on stderr when the agent has left the screen, never before.
 """
@@ -9,6 +10,7 @@ Rules of this file:
 import contextlib
 import os
 import pty
+import select
 import signal
 import sys
 import termios
@@ -27,6 +29,7 @@ from bridge.terminal.screen import Screen
 from bridge.terminal.verdict import Judge, Rules
 
 HEADLESS_SIZE: Final = (120, 40)
+REAP_S_MAX: Final = 1.0
 _SIGNALS: Final = (signal.SIGWINCH, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 
 
@@ -34,10 +37,10 @@ _SIGNALS: Final = (signal.SIGWINCH, signal.SIGTERM, signal.SIGHUP, signal.SIGINT
 class Options:
     """What to run, as whom, and where the bridge is.
 
-    `rules` and `preset` say what the agent's input line looks like. `host_socket` is the host worker's; `private_dir`
-    (made with mode 0700) holds the token file. `headless` runs without the user's terminal: nothing is read from
-    stdin, the screen is only the model's, and `log` gets a copy of the output. `environment` is added for the agent
-    (None takes a variable away).
+    `rules` and `preset` say what the agent's input line looks like. `host_socket` is the host worker's;
+    `private_dir` (made with mode 0700) holds the token file. `headless` runs without the user's terminal:
+    nothing is read from stdin, the screen is only the model's, and `log` gets a copy of the output.
+    `environment` is added for the agent (None takes a variable away).
     """
 
     command: tuple[str, ...]
@@ -139,13 +142,24 @@ def _start(
                 typed_before=typed,
                 cursor_unanswered=not seeded,
             )
-            return relay.run()
+            code = relay.run()
+        _reap(started.pid)
+        return code
     finally:
         if terminal:
             last_words.set(None)
             with contextlib.suppress(OSError, termios.error):
                 terminal.give_back(screen.resets())
         os.close(master)
+
+
+def _reap(pid: int) -> None:
+    # It ends right after its last report; it may live on only when we leave before the agent does.
+    with contextlib.suppress(OSError):
+        fd = os.pidfd_open(pid)
+        select.select([fd], [], [], REAP_S_MAX)
+        os.close(fd)
+        os.waitpid(pid, os.WNOHANG)
 
 
 def _environment(options: Options, token_file: Path) -> dict[str, str | None]:

@@ -2,7 +2,8 @@
 
 Rules of this file:
 - The only file that knows which emulator it is. Nothing of it leaks out but text, numbers and bytes.
-- `resets` and `restores` name only what the model holds: a terminal is given back as it was, not as we imagine it.
+- `resets` and `restores` name only what the model holds: a terminal is given back as it was, not as we
+  imagine it.
 """
 
 from collections.abc import Callable
@@ -35,7 +36,7 @@ class Screen:
         self._terminal.feed(data)
 
     def answer_with(self, reply: Callable[[bytes], None]) -> None:
-        """Answer the agent's questions (where is the cursor, what are you) through `reply`: for want of a terminal."""
+        """Answer the agent's questions (where is the cursor?) through `reply`, for want of a terminal."""
         self._terminal.on_reply(reply)
 
     def resize(self, cols: int, rows: int) -> None:
@@ -92,7 +93,8 @@ class Screen:
         """The bytes that bring a terminal that was given back into this state again."""
         flags = int(self._get("kitty_keyboard_flags", "uint8_t"))
         out = b"".join(b"\x1b[?%dh" % mode for mode in _ALTERNATE[:1] if self.mode(mode))
-        out += b"".join(b"\x1b[?%dh" % mode for mode in _OFF_AT_REST if self.mode(mode) and mode != SYNCHRONIZED)
+        held = [mode for mode in _OFF_AT_REST if mode != SYNCHRONIZED and self.mode(mode)]
+        out += b"".join(b"\x1b[?%dh" % mode for mode in held)
         out += b"".join(b"\x1b[?%dl" % mode for mode in _ON_AT_REST if not self.mode(mode))
         return out + (b"\x1b[>%du" % flags if flags else b"")
 

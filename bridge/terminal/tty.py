@@ -74,7 +74,7 @@ class UserTerminal:
             data = data[self.write(data) :]
 
     def ask_cursor(self) -> tuple[bytes, tuple[int, int] | None]:
-        """Ask where the cursor is; return what else was typed meanwhile, and column and row (from 1) if it said."""
+        """Ask where the cursor is; return what was typed meanwhile, and (from 1) column and row."""
         self.write_now(b"\x1b[6n")
         got = b""
         until = time.monotonic() + CURSOR_ANSWER_S_MAX

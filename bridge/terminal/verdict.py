@@ -4,10 +4,10 @@ Rules of this file:
 - Pure: a frame of the screen in, a verdict out. The screen is the truth for the draft; the keys are not, for
   arrow-up, completion and Ctrl-K change a draft without a letter typed.
 - What is not positively recognised is UNKNOWN, and nobody types into UNKNOWN.
-- The prompt is learnt on a line where nobody has typed yet. "> 50%" ends like a prompt, but it is a draft when the
-  prompt is "> ".
-- Keys typed while there is no prompt may sit unseen in the line buffer of the kernel. Until that line is ended, an
-  input line that looks empty is UNKNOWN.
+- The prompt is learnt on a line where nobody has typed yet. "> 50%" ends like a prompt, but it is a draft
+  when the prompt is "> ".
+- Keys typed while there is no prompt may sit unseen in the line buffer of the kernel. Until that line is
+  ended, an input line that looks empty is UNKNOWN.
 """
 
 import re
@@ -42,8 +42,8 @@ def no_style(_x: int, _y: int) -> frozenset[str]:
 class Frame:
     """The screen at one moment.
 
-    `left` and `right` are the logical line of the cursor (wrapped rows joined), up to the cursor and from it on;
-    `above` is the rows over that line, top first.
+    `left` and `right` are the logical line of the cursor (wrapped rows joined), up to the cursor and from
+    it on; `above` is the rows over that line, top first.
     """
 
     left: str
@@ -58,9 +58,9 @@ class Frame:
 class Rules:
     """How one kind of agent program shows its input line; the data of a preset.
 
-    `prompt` must match the whole text left of the cursor when the box is empty. `questions` on that line (or closing
-    the row above) make it a dialog. `working` within `working_rows` above it makes it busy. `paste_required` refuses
-    to type unless the program has switched bracketed paste on.
+    `prompt` must match the whole text left of the cursor when the box is empty. `questions` on that line
+    (or closing the row above) make it a dialog. `working` within `working_rows` above it makes it busy.
+    `paste_required` refuses to type unless the program has switched bracketed paste on.
     """
 
     prompt: str
@@ -80,7 +80,7 @@ class Verdict:
 
 
 class Judge:
-    """Looks at frames and remembers, between them, the prompt and whether somebody has typed since the last line."""
+    """Looks at frames; remembers between them the prompt and whether somebody has typed on this line."""
 
     def __init__(self, rules: Rules) -> None:
         """Compile the rules."""
@@ -115,7 +115,9 @@ class Judge:
             data = data[end:]
         if data:
             self._typed = True
-            self._ahead = self._ahead or (canonical and (end is not None or self.verdict.seen not in AT_PROMPT))
+            self._ahead = self._ahead or (
+                canonical and (end is not None or self.verdict.seen not in AT_PROMPT)
+            )
 
     def _read(self, frame: Frame) -> tuple[Seen, str]:
         if self._asks(frame):

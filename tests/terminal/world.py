@@ -1,5 +1,6 @@
-"""The other ends of a wrapper, for its tests: a human's terminal (a real pty with a real emulator) and a host worker
-(a real socket that speaks the wire contract). Everything waits for a condition, with a deadline.
+"""The other ends of a wrapper, for its tests: a human's terminal (a real pty with a real emulator) and a
+host worker (a real socket that speaks the wire contract). Everything waits for a condition, with a
+deadline.
 """
 
 import json
@@ -17,8 +18,9 @@ from pathlib import Path
 from termios import TIOCSCTTY, TIOCSWINSZ
 from typing import Any
 
-import psutil
 import pyghostty
+
+from bridge.config import inherited_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = Path(__file__).resolve().parent / "programs"
@@ -29,6 +31,21 @@ DEADLINE_S = 20.0
 def program(name: str, *args: str) -> list[str]:
     """The command of one of the scripted agents."""
     return [PYTHON, str(PROGRAMS / name), *args]
+
+
+def descendants(pid: int) -> list[int]:
+    """All processes below this one."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [found for child in map(int, children) for found in (child, *descendants(child))]
+
+
+def lives(pid: int) -> bool:
+    """Whether a process runs; one that waits to be buried does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
 
 
 @dataclass
@@ -62,7 +79,8 @@ class Terminal:
                 os.dup2(slave, fd)
             os.closerange(3, 1024)
             os.chdir(ROOT)
-            os.execve(self.argv[0], self.argv, {**os.environ, "PYTHONPATH": str(ROOT), **self.environment})  # noqa: S606, TID251
+            variables = {**inherited_environment(), "PYTHONPATH": str(ROOT), **self.environment}
+            os.execve(self.argv[0], self.argv, variables)  # noqa: S606  a test's own program
         finally:
             os._exit(126)
 
@@ -120,11 +138,15 @@ class Host:
         self._ids = 0
 
     def fds(self) -> list[int]:
-        return [self.listener.fileno(), *([self.line.fileno()] if self.line else [])]
+        ends = [self.listener, *([self.line] if self.line else [])]
+        return [end.fileno() for end in ends if end.fileno() >= 0]
 
     def read(self, ready: list[int]) -> None:
         if self.line is not None and self.line.fileno() in ready:
-            data = self.line.recv(65536)
+            try:
+                data = self.line.recv(65536)
+            except ConnectionResetError:  # it closed with something of ours unread: an end like another
+                data = b""
             *lines, self._in = (self._in + data).split(b"\n")
             for line in lines:
                 self._take(json.loads(line))
@@ -181,13 +203,18 @@ class World:
 
     def start(self, command: list[str], *, headless: bool = False, **window: Any) -> "World":  # noqa: ANN401
         options = ["--headless", "--log", str(self.directory / "log")] if headless else []
-        self.terminal = Terminal([*program("wrapped.py", "--dir", str(self.directory), *options), "--", *command], **window)
+        wrapper = program("wrapped.py", "--dir", str(self.directory), *options)
+        self.terminal = Terminal([*wrapper, "--", *command], **window)
         return self
 
     @property
     def window(self) -> Terminal:
         assert self.terminal is not None
         return self.terminal
+
+    @property
+    def shown(self) -> str:
+        return self.terminal.text if self.terminal else "(no window)"
 
     def pump(self, wait_s: float) -> None:
         fds = self.host.fds()
@@ -201,8 +228,15 @@ class World:
     def until(self, condition: Callable[[], object], deadline_s: float = DEADLINE_S) -> None:
         end = time.monotonic() + deadline_s
         while not condition():
-            assert time.monotonic() < end, f"did not come true; the screen shows:\n{self.window.text}\nthe host got {self.host.got}"
+            late = f"did not come true; the host got {self.host.got}, the screen:\n{self.shown}"
+            assert time.monotonic() < end, late
             self.pump(0.01)
+
+    def shell(self) -> Terminal:
+        """An interactive shell in the window, with a plain prompt."""
+        command = ["/bin/bash", "--norc", "--noprofile", "-i"]
+        self.terminal = Terminal(command, cols=200, environment={"PS1": "$ "})
+        return self.terminal
 
     def ready(self) -> "World":
         self.until(lambda: "ready" in self.host.events())
@@ -221,7 +255,7 @@ class World:
         return answer
 
     def exit_code(self) -> int:
-        self.until(lambda: self.window.reap())
+        self.until(self.window.reap)
         assert self.window.code is not None
         return self.window.code
 
@@ -229,15 +263,14 @@ class World:
         path = self.directory / name
         return path.read_text().splitlines() if path.exists() else []
 
-    def processes(self) -> list[psutil.Process]:
+    def below(self) -> list[int]:
         """The monitor and the agent (and whoever else lives below the wrapper)."""
-        return psutil.Process(self.window.pid).children(recursive=True)
+        return descendants(self.window.pid)
 
     def close(self) -> None:
-        left = self.processes() if self.terminal is not None and not self.terminal.reap() else []
+        left = self.below() if self.terminal is not None and not self.terminal.reap() else []
         if self.terminal is not None:
             self.terminal.close()
-        for process in left:
-            if process.is_running():
-                process.kill()
+        for pid in filter(lives, left):
+            os.kill(pid, signal.SIGKILL)
         self.host.hang_up()

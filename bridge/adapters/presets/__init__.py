@@ -2,8 +2,8 @@
 
 Rules of this folder:
 - One TOML file a program, plain values only; the name of the file is the name of the preset.
-- `screen` says how the program's input line looks. It is handed to `bridge run` as keyword arguments, so its fields
-  are exactly those of `bridge.terminal.Rules`; a test compares the two.
+- `screen` says how the program's input line looks. It is handed to `bridge run` as keyword arguments, so
+  its fields are exactly those of `bridge.terminal.Rules`; a test compares the two.
 - A file with a field too many, too few or of another type is refused when it is loaded, not when it is used.
 """
 

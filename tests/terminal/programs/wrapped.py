@@ -1,4 +1,4 @@
-"""`bridge run` as the tests start it: the real wrapper, with a bridge client that writes its heartbeats to a file."""
+"""`bridge run` as the tests start it: the real wrapper, its heartbeats written to a file."""
 
 import argparse
 import sys
