@@ -12,7 +12,9 @@ from bridge.db.deps import Deps
 from bridge.db.wake_record import record
 from bridge.db.wake_store import lock
 
-_WHAT = text("SELECT thread_id, agent_id, greatest(offered_seq, offering_seq) AS seq FROM wakes WHERE wake_id = :wake_id")
+_WHAT = text(
+    "SELECT thread_id, agent_id, greatest(offered_seq, offering_seq) AS seq FROM wakes WHERE wake_id = :wake_id"
+)
 _MOVE = text("""
 UPDATE participants SET last_read_seq = greatest(last_read_seq, :seq)
 WHERE thread_id = :thread_id AND agent_id = :agent_id RETURNING last_read_seq

@@ -1,4 +1,7 @@
-"""A wake is due: claim it, or judge the lease or deadline that ended. The answer to every ring, safe to ring 0 or 100 times."""
+"""A wake is due: claim it, or judge the lease or deadline that ended.
+
+The answer to every ring; safe to be rung 0 or 100 times.
+"""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from bridge.db.deps import Deps
 from bridge.db.wake_record import rouse
 
 
-def attach_session(  # noqa: PLR0913  who, where, by what
+def attach_session(
     deps: Deps, workspace_id: str, agent_id: str, session_id: str, *, host: str, pid: int, runtime: str
 ) -> int:
     """The term under which the session is held: whoever attaches later holds a higher one. Raises ClaimMismatch."""

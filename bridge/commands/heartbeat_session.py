@@ -16,6 +16,8 @@ from bridge.db.wake_record import rouse
 
 @dataclass(frozen=True, slots=True)
 class SessionView:
+    """The session as it is now."""
+
     session_id: str
     agent_id: str
     runtime: str

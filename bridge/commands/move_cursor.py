@@ -17,6 +17,8 @@ from bridge.db.wake_store import lock_open
 
 @dataclass(frozen=True, slots=True)
 class CursorView:
+    """Where the cursor is, and what is left to read."""
+
     thread_id: str
     last_read_seq: int
     last_seq: int
@@ -52,7 +54,9 @@ def move_cursor(deps: Deps, caller: Caller, thread_id: str, last_read_seq: int) 
         moved = bool(uow.run(_MOVE, params).rowcount)
         row = uow.run(_READ, params).mappings().one()
         if not moved and row["last_read_seq"] > last_read_seq:
-            raise CursorOutOfRange(f"the cursor is at {row['last_read_seq']} already", cursor=row["last_read_seq"])
+            raise CursorOutOfRange(
+                f"the cursor is at {row['last_read_seq']} already", cursor=row["last_read_seq"]
+            )
         for locked in lock_open(uow, thread_id, [caller.agent_id]) if moved else ():
             now = uow.now(locked.updated_at)
             decision = decide(locked.wake, CursorMoved(last_read_seq), policy, now)

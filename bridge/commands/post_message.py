@@ -73,6 +73,8 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class OpenedWake:
+    """The wake that stands for one recipient."""
+
     wake_id: str
     agent_id: str
     state: str
@@ -163,7 +165,9 @@ def _slow(
     deps: Deps, caller: Caller, thread_id: str, draft: Draft, key: str | None, policy: Policy
 ) -> dict[str, Any]:
     with deps.unit(caller.workspace_id, caller) as uow:
-        if key is not None and not take_key(uow, caller.agent_id, f"{ROUTE}:{thread_id}", key, draft.digest()):
+        if key is not None and not take_key(
+            uow, caller.agent_id, f"{ROUTE}:{thread_id}", key, draft.digest()
+        ):
             return replayed(uow, caller.agent_id, f"{ROUTE}:{thread_id}", key, draft.digest())
         locked = lock_thread(uow, thread_id)
         now = uow.now(locked.row["updated_at"])
@@ -244,7 +248,7 @@ WHERE thread_id = :thread_id AND agent_id = :agent_id AND last_read_seq < :curso
 """)
 
 
-def _move_cursor(  # noqa: PLR0913  one step of the post, under its locks
+def _move_cursor(
     uow: UnitOfWork,
     deps: Deps,
     policy: Policy,

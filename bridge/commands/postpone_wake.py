@@ -10,8 +10,15 @@ from bridge.db.wake_record import record
 from bridge.db.wake_store import lock
 
 
-def postpone_wake(  # noqa: PLR0913  which claim, and why
-    deps: Deps, workspace_id: str, wake_id: str, *, fence: int, reason: WaitReason, why: str = "", worker: str = "bridge"
+def postpone_wake(
+    deps: Deps,
+    workspace_id: str,
+    wake_id: str,
+    *,
+    fence: int,
+    reason: WaitReason,
+    why: str = "",
+    worker: str = "bridge",
 ) -> Wake:
     """Give a claimed wake back. Raises FenceRejected when this hand no longer holds it."""
     policy = deps.policies.current(workspace_id)

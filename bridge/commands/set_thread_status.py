@@ -9,7 +9,7 @@ from bridge.db.deps import Deps
 from bridge.db.thread_store import lock_thread, record_thread
 
 
-def set_thread_status(  # noqa: PLR0913  who asks for what, and why
+def set_thread_status(
     deps: Deps,
     caller: Caller,
     thread_id: str,

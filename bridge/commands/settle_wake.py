@@ -22,7 +22,7 @@ UPDATE attempt_wakes SET handed_at = :now WHERE attempt_id = :attempt_id AND wak
 _ACCEPT = text("UPDATE attempts SET accepted_at = :now, why = :why WHERE attempt_id = :attempt_id")
 
 
-def settle_wake(  # noqa: PLR0913  which claim, how far it came, and why
+def settle_wake(
     deps: Deps,
     workspace_id: str,
     wake_id: str,
@@ -51,7 +51,7 @@ def settle_wake(  # noqa: PLR0913  which claim, how far it came, and why
     return decision.state
 
 
-def _join(  # noqa: PLR0913  one step of the outcome, under its locks
+def _join(
     uow: UnitOfWork,
     deps: Deps,
     policy: Policy,
@@ -65,7 +65,9 @@ def _join(  # noqa: PLR0913  one step of the outcome, under its locks
     for row in others:
         if row.wake.state is not WakeState.PENDING:
             continue
-        offered = uow.run(_HAND, {"now": now, "attempt_id": attempt_id, "wake_id": row.wake.wake_id}).scalar_one()
+        offered = uow.run(
+            _HAND, {"now": now, "attempt_id": attempt_id, "wake_id": row.wake.wake_id}
+        ).scalar_one()
         joined = Joined(
             attempt_id=attempt_id,
             offered_seq=offered,

@@ -37,7 +37,9 @@ WHERE a.attempt_id = :attempt_id
 """)
 
 
-def touch_wake(deps: Deps, workspace_id: str, wake_id: str, *, fence: int, worker: str = "bridge") -> Begun | Wake:
+def touch_wake(
+    deps: Deps, workspace_id: str, wake_id: str, *, fence: int, worker: str = "bridge"
+) -> Begun | Wake:
     """Begin the attempt; or, when it cannot begin now, the wake as it waits or has ended.
 
     Raises FenceRejected when this hand no longer holds the wake.
@@ -48,7 +50,7 @@ def touch_wake(deps: Deps, workspace_id: str, wake_id: str, *, fence: int, worke
         return _touch(deps, workspace_id, wake_id, fence, worker, in_flight=True)
 
 
-def _touch(  # noqa: PLR0913  which claim
+def _touch(
     deps: Deps, workspace_id: str, wake_id: str, fence: int, worker: str, *, in_flight: bool
 ) -> Begun | Wake:
     policy = deps.policies.current(workspace_id)

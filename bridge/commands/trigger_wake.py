@@ -36,7 +36,7 @@ class Triggered:
     replayed: bool = False
 
 
-def trigger_wake(  # noqa: PLR0913  whom, where, why, and how
+def trigger_wake(
     deps: Deps,
     caller: Caller,
     thread_id: str,
@@ -81,7 +81,7 @@ def _target(uow: UnitOfWork, locked: LockedThread, caller: Caller, agent_id: str
     return people[agent_id]
 
 
-def _open(  # noqa: PLR0913  one step of the trigger, under its locks
+def _open(
     uow: UnitOfWork,
     deps: Deps,
     policy: Policy,
@@ -114,13 +114,21 @@ def _open(  # noqa: PLR0913  one step of the trigger, under its locks
             "to": [target.agent_id],
             "metadata": {"triggered_by": caller.agent_id, "reason": reason},
         }
-        wake: dict[str, Any] = {"agent_id": target.agent_id, "wake_id": wake_id, "reason": WaitReason.FIRST.value}
+        wake: dict[str, Any] = {
+            "agent_id": target.agent_id,
+            "wake_id": wake_id,
+            "reason": WaitReason.FIRST.value,
+        }
         stored = store_message(uow, policy, thread_id, message, [wake], now)
         standing, seq = stored["wakes"][0]["wake_id"], stored["seq"]
     session = facts(uow, born, policy, now).session
     live = session is not None and session.live
     return Triggered(
-        standing, target.agent_id, "trigger_runtime" if live else "fall_back", "queued" if live else "fallback_required", seq
+        standing,
+        target.agent_id,
+        "trigger_runtime" if live else "fall_back",
+        "queued" if live else "fallback_required",
+        seq,
     )
 
 
@@ -128,4 +136,12 @@ def _force(uow: UnitOfWork, deps: Deps, policy: Policy, wake_id: str, caller: Ca
     row = lock(uow, wake_id)
     if row.wake.state is WakeState.PENDING:
         now = uow.now(row.updated_at)
-        record(uow, deps.ids, policy, row, core.decide(row.wake, Forced(caller.agent_id), policy, now), "forced", now)
+        record(
+            uow,
+            deps.ids,
+            policy,
+            row,
+            core.decide(row.wake, Forced(caller.agent_id), policy, now),
+            "forced",
+            now,
+        )

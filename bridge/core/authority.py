@@ -9,12 +9,16 @@ from bridge.core.states import Role
 
 
 class Grant(StrEnum):
+    """How far an action is allowed."""
+
     NO = "no"
     OWN = "own"
     YES = "yes"
 
 
 class Action(StrEnum):
+    """What can be allowed; the value reads in a sentence."""
+
     POST = "post, read, ack"
     READ_THREAD = "read a thread, its wakes and receipts"
     CREATE_THREAD = "create threads"

@@ -1,4 +1,7 @@
-"""The closed list of what the core can ask the shell to do. Imperative, carried out at least once, keyed by ids and fences."""
+"""The closed list of what the core can ask the shell to do.
+
+Imperative, carried out at least once, keyed by ids and fences.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every error the bridge can answer with: one tree, a stable `code`, the docstring as default message, facts as attributes.
+"""Every error the bridge can answer with: one tree, stable codes, docstrings as messages, facts as attributes.
 
     BridgeError
     ├── CallerError            the caller can mend it

@@ -128,7 +128,7 @@ def validate(policy: Policy) -> None:
         raise InvalidArgument(detail, path="wake_life_s_max")
 
 
-def _numbers(value: Any, prefix: str) -> list[tuple[str, float]]:
+def _numbers(value: Policy | RungLimits, prefix: str) -> list[tuple[str, float]]:
     found: list[tuple[str, float]] = []
     for item in fields(value):
         name, inner = f"{prefix}{item.name}", getattr(value, item.name)
@@ -139,7 +139,7 @@ def _numbers(value: Any, prefix: str) -> list[tuple[str, float]]:
     return found
 
 
-def _overlay(base: Any, data: Any, path: str) -> Any:
+def _overlay(base: Any, data: Any, path: str) -> Any:  # noqa: ANN401  JSON laid over a dataclass
     if not isinstance(data, dict):
         raise InvalidArgument(f"{path or 'policy'} must be an object", path=path)
     known = {item.name: getattr(base, item.name) for item in fields(base)}
@@ -152,7 +152,7 @@ def _overlay(base: Any, data: Any, path: str) -> Any:
     return type(base)(**(known | changed))
 
 
-def _coerce(old: Any, value: Any, where: str) -> Any:
+def _coerce(old: Any, value: Any, where: str) -> Any:  # noqa: ANN401  JSON, checked here
     if is_dataclass(old):
         return _overlay(old, value, f"{where}.")
     wanted: tuple[type, ...] = (

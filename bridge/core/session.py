@@ -37,6 +37,8 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
+    """The agent lives; this is how it is."""
+
     runtime: str
     resumable: bool
     status: SessionStatus
@@ -44,6 +46,8 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class Attached:
+    """A runtime on a host holds the session from now on."""
+
     host: str
     pid: int
     runtime: str
@@ -58,7 +62,7 @@ class Detached:
 
 @dataclass(frozen=True, slots=True)
 class HumanTyped:
-    pass
+    """A human pressed a key there."""
 
 
 Event = Heartbeat | Attached | Detached | HumanTyped

@@ -6,6 +6,8 @@ from enum import StrEnum
 
 
 class WakeState(StrEnum):
+    """Where a wake is in its life; each names its evidence."""
+
     PENDING = "pending"  # waits until due_at, and says why
     DELIVERING = "delivering"  # claimed: leased and fenced, nothing touched yet
     TOUCHING = "touching"  # committed before the first byte leaves
@@ -21,6 +23,8 @@ WAKE_FINAL = frozenset(WakeState) - WAKE_OPEN
 
 
 class WaitReason(StrEnum):
+    """What a pending wake waits for."""
+
     FIRST = "first"  # just born
     LISTENING = "listening"  # the agent listens on a stream: a short grace before anything rings
     BACKOFF = "backoff"  # the last try failed, the same rung is tried again
@@ -37,6 +41,8 @@ class WaitReason(StrEnum):
 
 
 class Rung(StrEnum):
+    """A way to wake an agent, in the order of the ladder."""
+
     LIVE = "live"
     RESUME = "resume"
     SPAWN = "spawn"
@@ -44,6 +50,8 @@ class Rung(StrEnum):
 
 
 class Evidence(StrEnum):
+    """How far a hand came, as far as it can be shown."""
+
     ACCEPTED = "accepted"  # the runtime showed that it took the text
     UNVERIFIED = "unverified"  # handed over, acceptance not seen
     STRANDED = "stranded"  # our text stays unsent in the input box
@@ -53,6 +61,8 @@ class Evidence(StrEnum):
 
 
 class ThreadStatus(StrEnum):
+    """Where a thread stands; `closed` is final."""
+
     ACTIVE = "active"
     BLOCKED = "blocked"
     RESOLVED = "resolved"
@@ -60,18 +70,24 @@ class ThreadStatus(StrEnum):
 
 
 class ThreadType(StrEnum):
+    """What a thread is for; conversations are warned, not blocked."""
+
     CONVERSATION = "conversation"
     WORKFLOW = "workflow"
     INCIDENT = "incident"
 
 
 class MessageKind(StrEnum):
+    """Who speaks: agents (chat, event), or the server (system)."""
+
     CHAT = "chat"
     EVENT = "event"
     SYSTEM = "system"
 
 
 class FindingStatus(StrEnum):
+    """Where a finding stands."""
+
     OPEN = "open"
     FIXED = "fixed"
     VERIFIED = "verified"
@@ -79,12 +95,16 @@ class FindingStatus(StrEnum):
 
 
 class SessionStatus(StrEnum):
+    """What a session says of itself."""
+
     ACTIVE = "active"
     IDLE = "idle"
     OFFLINE = "offline"
 
 
 class Role(StrEnum):
+    """What a token allows."""
+
     PARTICIPANT = "participant"
     COORDINATOR = "coordinator"
     OPERATOR = "operator"
@@ -93,6 +113,8 @@ class Role(StrEnum):
 
 
 class Receipt(StrEnum):
+    """How far the proof of a delivery goes."""
+
     STORED = "stored"
     OFFERED = "offered"
     ACCEPTED = "accepted"

@@ -40,6 +40,8 @@ LEGAL_STATUS: dict[ThreadStatus, frozenset[ThreadStatus]] = {
 
 @dataclass(frozen=True, slots=True)
 class Thread:
+    """One thread: its status and its counters."""
+
     thread_id: str
     workspace_id: str
     type: ThreadType
@@ -66,6 +68,8 @@ class FindingFacts:
 
 @dataclass(frozen=True, slots=True)
 class Posted:
+    """A message is about to be stored."""
+
     sender: str
     kind: MessageKind
     by_human: bool
@@ -76,6 +80,8 @@ class Posted:
 
 @dataclass(frozen=True, slots=True)
 class StatusAsked:
+    """Somebody asks for another status."""
+
     status: ThreadStatus
     by: str
     role: Role
@@ -93,6 +99,8 @@ EVENTS: tuple[type[Any], ...] = tuple(Event.__args__)
 
 
 class Decision(NamedTuple):
+    """What the thread becomes, and what the shell is to do."""
+
     state: Thread
     effects: tuple[Effect, ...] = ()
 

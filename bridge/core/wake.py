@@ -153,7 +153,7 @@ TRANSITIONS: dict[tuple[WakeState, type[Any]], Cell] = {
 }
 
 
-def birth(  # noqa: PLR0913  a wake is born from a row's worth of facts
+def birth(
     *,
     wake_id: str,
     workspace_id: str,

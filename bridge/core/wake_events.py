@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -33,7 +33,7 @@ class Wake:
     attempt_id: str | None = None  # the attempt it is in: its own, or one that it joined
     rung: Rung | None = None  # of the attempt in flight, or of the last one
     session_id: str | None = None
-    tried: Tried = Tried()
+    tried: Tried = field(default_factory=Tried)
     accepted_at: datetime | None = None
     handed: bool = False  # some attempt got past touching
     unsure: bool = False  # some attempt may have typed: look for our text first

@@ -61,14 +61,42 @@ sessions = Table(
     Index("ix_sessions_host", "host", postgresql_where=text("attached")),
 )
 
-_AGENT = (
-    "workspace_id agent_id host is_human disabled seat_session_id seat_term failures unreachable_since probe_at "
-    "listening_until"
-).split()
-_AGENT_CHANGES = "host disabled seat_session_id seat_term failures unreachable_since probe_at listening_until".split()
-_SESSION = (
-    "workspace_id session_id agent_id runtime resumable host attached term pid heartbeat_at human_at"
-).split()
+_AGENT = [
+    "workspace_id",
+    "agent_id",
+    "host",
+    "is_human",
+    "disabled",
+    "seat_session_id",
+    "seat_term",
+    "failures",
+    "unreachable_since",
+    "probe_at",
+    "listening_until",
+]
+_AGENT_CHANGES = [
+    "host",
+    "disabled",
+    "seat_session_id",
+    "seat_term",
+    "failures",
+    "unreachable_since",
+    "probe_at",
+    "listening_until",
+]
+_SESSION = [
+    "workspace_id",
+    "session_id",
+    "agent_id",
+    "runtime",
+    "resumable",
+    "host",
+    "attached",
+    "term",
+    "pid",
+    "heartbeat_at",
+    "human_at",
+]
 
 
 def agent_to_core(row: RowMapping) -> Agent:

@@ -25,7 +25,9 @@ _LOCK_AGENT = (
 )
 _LOCK_SESSION = (
     select(sessions)
-    .where(sessions.c.workspace_id == bindparam("workspace_id"), sessions.c.session_id == bindparam("session_id"))
+    .where(
+        sessions.c.workspace_id == bindparam("workspace_id"), sessions.c.session_id == bindparam("session_id")
+    )
     .with_for_update(key_share=True)
 )
 
@@ -37,7 +39,7 @@ def know_agent(uow: UnitOfWork, agent_id: str, now: datetime, *, is_human: bool 
 
 
 def change_agent(uow: UnitOfWork, agent_id: str, change: Callable[[Agent], Agent], now: datetime) -> Agent:
-    """Lock the agent, apply a rule of the core, store what changed with its audit event. Gives the agent as it is now."""
+    """Lock the agent, apply a rule of the core, store what changed, audited. Gives the agent as it is now."""
     params = {"workspace_id": uow.workspace_id, "agent_id": agent_id}
     row = uow.run(_LOCK_AGENT, params).mappings().one_or_none()
     if row is None:
@@ -51,7 +53,9 @@ def change_agent(uow: UnitOfWork, agent_id: str, change: Callable[[Agent], Agent
     n, head = row["audit_n"], row["audit_head"]
     if set(changed) - {"listening_until"}:
         before = {name: _plain(getattr(old, name)) for name in changed}
-        said = uow.said("agent", agent_id, "agent.changed", before, {k: _plain(v) for k, v in changed.items()})
+        said = uow.said(
+            "agent", agent_id, "agent.changed", before, {k: _plain(v) for k, v in changed.items()}
+        )
         n, head = uow.audit(said, n=n, head=head, at=now)
     uow.run(
         update(agents)

@@ -1,4 +1,4 @@
-"""Audit events: append-only, each chained to the event before of the same row, written in the transaction of the change.
+"""Audit events: append-only, each chained to the event before of the same row, written with the change.
 
 The chain's head stands on the row itself (`audit_n`, `audit_head`): it is locked anyway, so the chain costs no lock.
 """

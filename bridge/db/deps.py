@@ -29,7 +29,9 @@ class Deps:
     gate: ThreadGate = field(default_factory=ThreadGate)
 
     @contextmanager
-    def unit(self, workspace_id: str, caller: Caller | None = None, actor: str = "bridge") -> Iterator[UnitOfWork]:
+    def unit(
+        self, workspace_id: str, caller: Caller | None = None, actor: str = "bridge"
+    ) -> Iterator[UnitOfWork]:
         """A unit of work whose rings go out after its commit, and only then."""
         with self.db.unit(workspace_id, caller, actor) as uow:
             yield uow

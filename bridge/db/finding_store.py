@@ -52,7 +52,9 @@ def finding_facts(uow: UnitOfWork, thread_id: str, event: dict[str, Any]) -> Fin
     return None
 
 
-def store_finding(uow: UnitOfWork, thread_id: str, event: dict[str, Any] | None, seq: int, now: datetime) -> None:
+def store_finding(
+    uow: UnitOfWork, thread_id: str, event: dict[str, Any] | None, seq: int, now: datetime
+) -> None:
     """Note what the event says of findings."""
     kind = (event or {}).get("type")
     if event is None or kind not in (REPORTED, *STATUS_AFTER):

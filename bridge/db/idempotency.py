@@ -1,4 +1,7 @@
-"""First answers of idempotent calls: (workspace, agent, route, key). Refusals are not kept: their transaction rolls back."""
+"""First answers of idempotent calls, by (workspace, agent, route, key).
+
+Refusals are not kept: their transaction rolls back.
+"""
 
 from __future__ import annotations
 

@@ -24,6 +24,13 @@ notices = Table(
     when("last_at"),
     when("acked_at", nullable=True),
     Column("acked_by", Text),
-    Index("ux_notices_open", "workspace_id", "audience", "cause", unique=True, postgresql_where=text("acked_at IS NULL")),
+    Index(
+        "ux_notices_open",
+        "workspace_id",
+        "audience",
+        "cause",
+        unique=True,
+        postgresql_where=text("acked_at IS NULL"),
+    ),
     Index("ix_notices_audience", "workspace_id", "audience", "last_at"),
 )

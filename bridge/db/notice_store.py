@@ -19,7 +19,7 @@ DO UPDATE SET count = n.count + 1, text = excluded.text, last_at = excluded.last
 """)
 
 
-def tell(  # noqa: PLR0913  a notice is a row's worth of words
+def tell(
     uow: UnitOfWork,
     ids: IdSource,
     audience: str,

@@ -76,7 +76,9 @@ def members(uow: UnitOfWork, thread_id: str) -> list[Member]:
 
 def is_member(uow: UnitOfWork, thread_id: str, agent_id: str) -> bool:
     """Whether the agent takes part in the thread."""
-    return uow.run(_IS_MEMBER, {"thread_id": thread_id, "agent_id": agent_id}).scalar_one_or_none() is not None
+    return (
+        uow.run(_IS_MEMBER, {"thread_id": thread_id, "agent_id": agent_id}).scalar_one_or_none() is not None
+    )
 
 
 def post_numbers(policy: Policy) -> str:
@@ -85,7 +87,7 @@ def post_numbers(policy: Policy) -> str:
     return json.dumps({name: getattr(policy, name) for name in names})
 
 
-def store_message(  # noqa: PLR0913  what is stored, for whom, when
+def store_message(
     uow: UnitOfWork,
     policy: Policy,
     thread_id: str,
@@ -116,7 +118,7 @@ def first_rings(workspace_id: str, stored: dict[str, Any]) -> list[Ring]:
     ]
 
 
-def record_thread(  # noqa: PLR0913  what was decided, about what, by which rules, when
+def record_thread(
     uow: UnitOfWork,
     ids: IdSource,
     policy: Policy,
@@ -150,7 +152,9 @@ def _carry_out(
             message = system_message(ids, effect.text)
             store_message(uow, policy, thread.thread_id, message, [], now)
         case Notify():
-            audiences = {OPERATORS} | ({thread.last_sender} if effect.tell_sender and thread.last_sender else set())
+            audiences = {OPERATORS} | (
+                {thread.last_sender} if effect.tell_sender and thread.last_sender else set()
+            )
             for audience in sorted(audiences):
                 tell(uow, ids, audience, effect.cause, effect.text, now, thread_id=thread.thread_id)
         case _:  # OpenWakes: stored with the message
@@ -168,12 +172,22 @@ def system_message(ids: IdSource, words: str) -> dict[str, Any]:
     }
 
 
-def _cancel_wakes(uow: UnitOfWork, ids: IdSource, policy: Policy, thread: Thread, why: str, now: datetime) -> None:
+def _cancel_wakes(
+    uow: UnitOfWork, ids: IdSource, policy: Policy, thread: Thread, why: str, now: datetime
+) -> None:
     humans = {member.agent_id for member in members(uow, thread.thread_id) if member.is_human}
     for locked in lock_open(uow, thread.thread_id):
         if locked.wake.agent_id not in humans:
             at = max(now, locked.updated_at)
-            record(uow, ids, policy, locked, wake_core.decide(locked.wake, CancelAsked(why), policy, at), "thread", at)
+            record(
+                uow,
+                ids,
+                policy,
+                locked,
+                wake_core.decide(locked.wake, CancelAsked(why), policy, at),
+                "thread",
+                at,
+            )
 
 
 _LAST_SEQ = text("SELECT last_seq FROM threads WHERE thread_id = :thread_id")

@@ -45,7 +45,9 @@ class UnitOfWork:
     caller: Caller | None = None
     actor: str = "bridge"
     rings: list[Ring] = field(default_factory=list)
-    roused: set[str] = field(default_factory=set)  # agents whose session became free: looked at after the commit
+    roused: set[str] = field(
+        default_factory=set
+    )  # agents whose session became free: looked at after the commit
 
     def run(self, statement: Any, params: Mapping[str, Any] | None = None) -> CursorResult[Any]:  # noqa: ANN401
         """Execute one statement of this transaction."""
@@ -130,7 +132,9 @@ class Database:
         event.listen(self.engine, "connect", _prepare(setup))
 
     @contextmanager
-    def unit(self, workspace_id: str, caller: Caller | None = None, actor: str = "bridge") -> Iterator[UnitOfWork]:
+    def unit(
+        self, workspace_id: str, caller: Caller | None = None, actor: str = "bridge"
+    ) -> Iterator[UnitOfWork]:
         """One transaction: committed on a clean exit, rolled back on any error. Raises Unavailable and Conflict."""
         with translated(), self.engine.begin() as connection:
             connection.execute(_OPEN, {"workspace": workspace_id})

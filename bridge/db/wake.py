@@ -101,7 +101,13 @@ attempts = Table(
     when("closed_at", nullable=True),
     Column("result", Text),
     Column("why", Text),
-    Index("ux_attempts_in_flight", "workspace_id", "session_id", unique=True, postgresql_where=text("closed_at IS NULL")),
+    Index(
+        "ux_attempts_in_flight",
+        "workspace_id",
+        "session_id",
+        unique=True,
+        postgresql_where=text("closed_at IS NULL"),
+    ),
     Index("ix_attempts_wake", "wake_id", "begun_at"),
     Index("ix_attempts_rate", "thread_id", "agent_id", "begun_at"),
 )
@@ -136,12 +142,44 @@ wake_events = Table(
     when("at"),
 )
 
-_PLAIN = (
-    "wake_id workspace_id thread_id agent_id target_seq created_at due_at dies_at since offered_seq offering_seq "
-    "fence worker attempts attempt_id session_id accepted_at handed unsure deferred_s cancel forced why policy_version"
-).split()
+_PLAIN = [
+    "wake_id",
+    "workspace_id",
+    "thread_id",
+    "agent_id",
+    "target_seq",
+    "created_at",
+    "due_at",
+    "dies_at",
+    "since",
+    "offered_seq",
+    "offering_seq",
+    "fence",
+    "worker",
+    "attempts",
+    "attempt_id",
+    "session_id",
+    "accepted_at",
+    "handed",
+    "unsure",
+    "deferred_s",
+    "cancel",
+    "forced",
+    "why",
+    "policy_version",
+]
 
-ROW_NAMES = (*_PLAIN, "state", "reason", "rung", "tried_live", "tried_resume", "tried_spawn", "spent", "occupied")
+ROW_NAMES = (
+    *_PLAIN,
+    "state",
+    "reason",
+    "rung",
+    "tried_live",
+    "tried_resume",
+    "tried_spawn",
+    "spent",
+    "occupied",
+)
 """The columns that belong to the core's value."""
 
 

@@ -48,8 +48,14 @@ _RECORD = (
 )
 
 
-def record(  # noqa: PLR0913  what was decided, about what, by which rules, when
-    uow: UnitOfWork, ids: IdSource, policy: Policy, old: Locked, decision: core.Decision, event: str, now: datetime
+def record(
+    uow: UnitOfWork,
+    ids: IdSource,
+    policy: Policy,
+    old: Locked,
+    decision: core.Decision,
+    event: str,
+    now: datetime,
 ) -> None:
     """Store the decision and carry out its effects; rings what became due. Raises Conflict if the row moved."""
     new = decision.state
@@ -120,7 +126,9 @@ def _brief(wake: core.Wake) -> dict[str, Any]:
     }
 
 
-def _carry_out(uow: UnitOfWork, ids: IdSource, policy: Policy, wake: core.Wake, effect: Effect, now: datetime) -> None:
+def _carry_out(
+    uow: UnitOfWork, ids: IdSource, policy: Policy, wake: core.Wake, effect: Effect, now: datetime
+) -> None:
     match effect:
         case BeginAttempt():
             _begin(uow, wake, effect, now)
@@ -183,7 +191,13 @@ RETURNING agent_id
 
 def leave_attempt(uow: UnitOfWork, wake: core.Wake, attempt_id: str, result: str, now: datetime) -> None:
     """Take the wake out of the attempt; the last one out frees the session, and the agent's other wakes look again."""
-    params = {"attempt_id": attempt_id, "wake_id": wake.wake_id, "result": result, "why": wake.why, "now": now}
+    params = {
+        "attempt_id": attempt_id,
+        "wake_id": wake.wake_id,
+        "result": result,
+        "why": wake.why,
+        "now": now,
+    }
     uow.run(_LOCK_ATTEMPT, params)
     uow.run(_LEAVE, params)
     if uow.run(_CLOSE, params).rowcount:
@@ -194,8 +208,8 @@ _NEXT = text("""
 INSERT INTO wakes (wake_id, workspace_id, thread_id, agent_id, host, state, reason, target_seq, due_at, rung_until,
     dies_at, since, policy_version, retry_of, created_at, updated_at)
 SELECT :wake_id, :workspace_id, :thread_id, :agent_id, coalesce(a.host, 'local'), 'pending', :reason, :target_seq,
-    least(:due_at, :dies_at), CASE WHEN :due_at <= :now THEN CAST(:due_at AS timestamptz) + interval '1 s' END, :dies_at,
-    :now, :policy_version, :retry_of, :now, :now
+    least(:due_at, :dies_at), CASE WHEN :due_at <= :now THEN CAST(:due_at AS timestamptz) + interval '1 s' END,
+    :dies_at, :now, :policy_version, :retry_of, :now, :now
 FROM threads t LEFT JOIN agents a ON a.workspace_id = :workspace_id AND a.agent_id = :agent_id
 WHERE t.thread_id = :thread_id AND (t.status IN ('active', 'resolved') OR a.is_human)
 ON CONFLICT (thread_id, agent_id) WHERE state IN ('pending', 'delivering', 'touching', 'waiting')
@@ -204,7 +218,7 @@ RETURNING wake_id, host, (xmax = 0) AS born
 """)
 
 
-def open_next(  # noqa: PLR0913  a wake is born from a row's worth of facts
+def open_next(
     uow: UnitOfWork,
     ids: IdSource,
     policy: Policy,
@@ -214,7 +228,7 @@ def open_next(  # noqa: PLR0913  a wake is born from a row's worth of facts
     *,
     retry_of: str | None = None,
 ) -> str | None:
-    """Open a wake for the same agent and thread, behind its breaker if that is open. None in a thread that is not open."""
+    """Open a wake for the same agent and thread, behind its breaker if that is open. None if the thread is not open."""
     probe_at = change_agent(uow, old.agent_id, lambda agent: agent, now).probe_at
     unreachable = probe_at is not None and retry_of is None
     born = core.birth(
@@ -289,7 +303,9 @@ def _notify(uow: UnitOfWork, ids: IdSource, wake: core.Wake, effect: Notify, now
         params = {"thread_id": wake.thread_id, "agent_id": wake.agent_id, "target_seq": wake.target_seq}
         audiences += list(uow.run(_SENDERS, params).scalars())
     for audience in audiences:
-        tell(uow, ids, audience, effect.cause, effect.text, now, thread_id=wake.thread_id, wake_id=wake.wake_id)
+        tell(
+            uow, ids, audience, effect.cause, effect.text, now, thread_id=wake.thread_id, wake_id=wake.wake_id
+        )
 
 
 def rouse(uow: UnitOfWork, ids: IdSource, policy: Policy, agent_id: str, *, alive: bool) -> None:
@@ -298,6 +314,8 @@ def rouse(uow: UnitOfWork, ids: IdSource, policy: Policy, agent_id: str, *, aliv
     now = uow.now(*(row.updated_at for row in locked))
     for row in locked:
         if alive or row.wake.state is S.PENDING:
-            record(uow, ids, policy, row, core.decide(row.wake, SignOfLife(), policy, now), "sign_of_life", now)
+            record(
+                uow, ids, policy, row, core.decide(row.wake, SignOfLife(), policy, now), "sign_of_life", now
+            )
     if alive:
         change_agent(uow, agent_id, breaker.alive, now)

@@ -1,7 +1,7 @@
 """Loading, judging and recording wakes: the six lines of every command that moves one.
 
-`wake_record.record` is the only way a wake changes after its birth: a guarded update, its history, its audit, and the effects
-that belong into the same transaction. A wake that is due is rung after the commit.
+`wake_record.record` is the only way a wake changes after its birth: a guarded update, its history, its audit,
+and the effects that belong into the same transaction. A wake that is due is rung after the commit.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ _LOCK_OPEN_OF = (
 )
 _LOCK_OPEN_IN_THREAD = (
     select(wakes)
-    .where(wakes.c.thread_id == bindparam("thread_id"), wakes.c.state.in_([state.value for state in WAKE_OPEN]))
+    .where(
+        wakes.c.thread_id == bindparam("thread_id"), wakes.c.state.in_([state.value for state in WAKE_OPEN])
+    )
     .order_by(wakes.c.agent_id)
     .with_for_update(key_share=True)
 )
@@ -71,7 +73,11 @@ _LOCK_OPEN_OF_AGENT = (
 
 _LOCK_ATTEMPT = (
     select(wakes)
-    .where(wakes.c.wake_id.in_(select(attempt_wakes.c.wake_id).where(attempt_wakes.c.attempt_id == bindparam("attempt_id"))))
+    .where(
+        wakes.c.wake_id.in_(
+            select(attempt_wakes.c.wake_id).where(attempt_wakes.c.attempt_id == bindparam("attempt_id"))
+        )
+    )
     .order_by(wakes.c.thread_id)
     .with_for_update(key_share=True)
 )
@@ -171,8 +177,6 @@ def facts(uow: UnitOfWork, wake: core.Wake, policy: Policy, now: datetime) -> Fa
 
 def _session_row(row: RowMapping, workspace_id: str) -> Any:  # noqa: ANN401  a mapping with the table's names
     return {**row, "workspace_id": workspace_id, "agent_id": row["s_agent"], "host": row["s_host"]}
-
-
 
 
 def ring(uow: UnitOfWork, wake: core.Wake, host: str) -> None:

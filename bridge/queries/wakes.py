@@ -61,6 +61,8 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
+    """One try on one rung in one session."""
+
     attempt_id: str
     rung: str
     session_id: str
@@ -81,7 +83,7 @@ class Story:
     attempts: tuple[Attempt, ...]
 
 
-def list_wakes(  # noqa: PLR0913  filters
+def list_wakes(
     deps: Deps,
     caller: Caller,
     *,
@@ -123,10 +125,22 @@ def explain_wake(deps: Deps, caller: Caller, wake_id: str) -> Story:
         row = uow.run(select(wakes).where(wakes.c.wake_id == wake_id)).mappings().one_or_none()
         if row is None:
             raise NotFound(wake_id=wake_id)
-        member = uow.run(_MEMBER, {"thread_id": row["thread_id"], "agent_id": caller.agent_id}).scalar_one_or_none()
+        member = uow.run(
+            _MEMBER, {"thread_id": row["thread_id"], "agent_id": caller.agent_id}
+        ).scalar_one_or_none()
         check(Action.READ_THREAD, caller.role, own=member is not None)
-        steps = select(wake_events).where(wake_events.c.wake_id == wake_id).order_by(wake_events.c.n).limit(EVENTS_MAX)
-        tries = select(attempts).where(attempts.c.wake_id == wake_id).order_by(attempts.c.begun_at).limit(EVENTS_MAX)
+        steps = (
+            select(wake_events)
+            .where(wake_events.c.wake_id == wake_id)
+            .order_by(wake_events.c.n)
+            .limit(EVENTS_MAX)
+        )
+        tries = (
+            select(attempts)
+            .where(attempts.c.wake_id == wake_id)
+            .order_by(attempts.c.begun_at)
+            .limit(EVENTS_MAX)
+        )
         found = tuple(_step(step) for step in uow.run(steps).mappings())
         made = tuple(_attempt(attempt) for attempt in uow.run(tries).mappings())
     return Story(_view(row), found, made)
