@@ -6,6 +6,7 @@ would stand still.
 """
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable
 from typing import TextIO
@@ -49,8 +50,19 @@ def terminal_lines(environment: dict[str, str], stream: TextIO | None = None) ->
     return Lines(out, colour=out.isatty() and not environment.get("NO_COLOR"))
 
 
-async def pump(source: asyncio.StreamReader, said: Callable[[str], None]) -> None:
-    """Read to the end and hand over line by line; a line that is too long is cut, never waited for."""
+async def pump(pipe: int, said: Callable[[str], None]) -> None:
+    """Read a pipe to its end, close it, and hand over line by line; a line that is too long is cut."""
+    source = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(source), os.fdopen(pipe, "rb", buffering=0)
+    )
+    try:
+        await _hand_over(source, said)
+    finally:
+        transport.close()
+
+
+async def _hand_over(source: asyncio.StreamReader, said: Callable[[str], None]) -> None:
     rest = b""
     cutting = False
     while chunk := await source.read(CHUNK_BYTES):

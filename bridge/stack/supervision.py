@@ -159,10 +159,17 @@ class Supervision:
 
     async def _run(self, kept: _Kept, began: float) -> int:
         """Start the process and stay until it and all that it left behind are gone."""
-        process = await self._spawn(kept)
+        # A pipe of our own: with asyncio's, `wait` would also wait for every orphan that has it open.
+        output, written = os.pipe()
+        try:
+            process = await self._spawn(kept, written)
+        except BaseException:
+            os.close(output)
+            raise
+        finally:
+            os.close(written)
         probe = asyncio.create_task(self._probe(kept, began))
-        assert process.stdout is not None  # noqa: S101 - it was asked for
-        reading = asyncio.create_task(pump(process.stdout, lambda line: self._said(kept, line)))
+        reading = asyncio.create_task(pump(output, lambda line: self._said(kept, line)))
         try:
             status = await process.wait()
         finally:
@@ -176,7 +183,7 @@ class Supervision:
             await asyncio.wait_for(reading, PUMP_END_S)
         return status
 
-    async def _spawn(self, kept: _Kept) -> asyncio.subprocess.Process:
+    async def _spawn(self, kept: _Kept, output: int) -> asyncio.subprocess.Process:
         service = kept.service
         marked = {**self._environment, **service.environment, SERVICE_MARK: service.name}
         async with self._starting:
@@ -185,8 +192,8 @@ class Supervision:
                 env=marked,
                 cwd=self._cwd,
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
+                stdout=output,
+                stderr=output,
                 start_new_session=True,
                 preexec_fn=child_setup(service.identity, service.death_signal),
             )

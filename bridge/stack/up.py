@@ -246,6 +246,8 @@ async def run_stack(
         if not stop.is_set():
             await stack.run(stop, report)
     finally:
+        with contextlib.suppress(OSError):  # somebody else's files are in it
+            settings.run_dir.rmdir()
         lock.release()
 
 
