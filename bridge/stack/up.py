@@ -111,7 +111,11 @@ class Stack:
         return servers
 
     def _environment(self) -> Mapping[str, str]:
-        inherited = server_environment(inherited_environment())
+        inherited = inherited_environment()
+        if (
+            self.settings.database_url is None
+        ):  # with a server of one's own, PGPASSWORD and the like are meant
+            inherited = server_environment(inherited)
         marks = {STACK_MARK: str(self.settings.data_dir), "PYTHONUNBUFFERED": "1"}
         return inherited | child_environment(self.settings) | marks
 

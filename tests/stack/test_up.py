@@ -59,6 +59,7 @@ def test_a_stack_tells_about_itself_and_stops_without_a_trace(start: Start) -> N
     claims = jwt.decode(str(record["operator_token"]), options={"verify_signature": False})
     assert (claims["agent_id"], claims["role"], claims["workspace_id"]) == ("operator", "operator", "default")
 
+    until(lambda: "stubborn   | deaf" in running.said, "the stubborn one, deaf to TERM")
     assert running.end(signal.SIGINT) == 0
     assert stack_processes(running.data_dir) == []
     assert not file.exists()
