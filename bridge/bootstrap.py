@@ -16,10 +16,15 @@ from typing import Literal
 from bridge.adapters.celery_gateway import CeleryGateway, Publisher
 from bridge.adapters.ids import Uuid7Ids
 from bridge.adapters.policies import CachedPolicies, read_policy
+from bridge.adapters.tokens import JwtTokens, tokens_of
 from bridge.config import Settings
 from bridge.db.deps import Deps
+from bridge.db.host_term import HostTerms
 from bridge.db.keeper import Keeping
 from bridge.db.policy_store import policy_loader
+from bridge.db.retention import Retention
+from bridge.db.revocation_store import revocations_loader
+from bridge.db.ticks import Ticks
 from bridge.db.uow import Database
 
 Process = Literal["web", "worker", "host", "beat", "cli"]
@@ -37,6 +42,10 @@ class Container:
     keeping: Keeping
     gateway: CeleryGateway
     deps: Deps
+    hosts: HostTerms
+    ticks: Ticks
+    retention: Retention
+    tokens: JwtTokens
     ids: Uuid7Ids = field(default_factory=Uuid7Ids)
 
     @cached_property
@@ -74,5 +83,9 @@ def build(settings: Settings, *, process: Process) -> Container:
         keeping=keeping,
         gateway=gateway,
         deps=deps,
+        hosts=HostTerms(db, keeping),
+        ticks=Ticks(keeper_db),
+        retention=Retention(db),
+        tokens=tokens_of(settings, revocations_loader(db)),
         ids=ids,
     )

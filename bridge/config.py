@@ -119,6 +119,9 @@ class Settings(BaseSettings):
     policy_file: Path | None = Field(default=None, description="Seed of the default policy.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least.")
     test_clock: bool = Field(default=False, description="bridge_now() may be set: tests only.")
+    crash_at: str | None = Field(
+        default=None, description="A worker dies at this point, as by SIGKILL; with test_clock only."
+    )
 
     # Bounds
     request_bytes_max: int = Field(default=256 * 1024, ge=1024, description="A whole request.")

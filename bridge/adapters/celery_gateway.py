@@ -95,6 +95,18 @@ class Publisher:
                     self._app.amqp.queues.add(broker_queue(host_queue(name), quorum=not self._redis))
         return queue in self._app.amqp.queues
 
+    def probe(self) -> None:
+        """Find out whether the broker answers. Raises PublishFailed."""
+        try:
+            producer = self._producer or self._connect()
+            if self._redis:
+                producer.channel.client.ping()
+            else:
+                producer.connection.ensure_connection(max_retries=1)
+        except Exception as error:
+            self.close()
+            raise PublishFailed(str(error)) from error
+
     def publish(self, rings: Sequence[Ring]) -> None:
         """Send them all, in one round trip. Raises PublishFailed; then it is not known which arrived."""
         calls = [(ring.task, [ring.workspace_id, ring.row_id], ring.queue, RING_LIFE_S) for ring in rings]

@@ -81,6 +81,7 @@ SELECT coalesce(extract(epoch FROM bridge_now() - min(due_at)), 0)::float8 FROM 
 WHERE {OPEN_SQL} AND due_at <= bridge_now()
 """)
 _HOSTS = text("SELECT host FROM hosts ORDER BY host LIMIT 1000")
+_WORKSPACES = text("SELECT workspace_id FROM workspaces ORDER BY workspace_id LIMIT 10000")
 _RELAXED = text("SET LOCAL synchronous_commit = off")
 
 
@@ -126,6 +127,11 @@ class Keeping:
         """Every host there ever was."""
         with self._transaction() as connection:
             return [str(name) for name in connection.execute(_HOSTS).scalars()]
+
+    def workspaces(self) -> list[str]:
+        """Every workspace there is."""
+        with self._transaction() as connection:
+            return [str(name) for name in connection.execute(_WORKSPACES).scalars()]
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:

@@ -1,0 +1,407 @@
+"""The runtime `pty`, on the host's side of the link: wrappers dial in, register, and are asked.
+
+Rules of this file:
+
+- One Unix socket in a private directory, mode 0600; the other end's uid must be ours. Token and peer are checked
+  before anything else is read.
+- A line is one JSON object of at most 64 KiB. Whoever sends anything else is hung up on.
+- A thread a connection reads and hands answers over; what asks the database runs elsewhere, so that an answer is
+  never late because of it. Connections, requests in flight and events waiting are bounded.
+- End of file means that the session is gone, at once. A newer registration of a session ends the older.
+- Not answered means: not known. The wrapper remembers the key, so asking again types nothing twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from bridge.core.errors import BridgeError, InvalidArgument, OurError, Unauthorized
+from bridge.core.states import Evidence, WaitReason
+from bridge.ports.hosts import Registered, Registrar
+from bridge.ports.runtime import Handed, Line, Probed, SessionRef
+
+log = structlog.get_logger(__name__)
+
+LINE_BYTES_MAX: Final = 65_536
+CONNECTIONS_MAX: Final = 256
+ASKED_MAX: Final = 16
+EVENTS_WAITING_MAX: Final = 8
+REGISTER_S: Final = 5.0
+SEND_S: Final = 2
+STATUS_S: Final = 2.0
+WAIT_S: Final = 3.0
+ANSWER_GRACE_S: Final = 1.0
+_PEER = struct.Struct("3i")
+
+Message = dict[str, Any]
+
+
+class LinkLost(OurError):
+    """The wrapper hung up, or does not answer in time."""
+
+    code = "LINK_LOST"
+
+    def __init__(self, detail: str | None = None, *, sent: bool) -> None:
+        super().__init__(detail, sent=sent)
+        self.sent = sent
+
+
+class Link:
+    """One wrapper's connection."""
+
+    def __init__(self, line: socket.socket) -> None:
+        self._socket = line
+        self._file = line.makefile("rb")
+        self._lock = threading.Lock()
+        self._answers: dict[int, Future[Message]] = {}
+        self._asked = 0
+        self.waiting_events = 0
+        self.registered: Registered | None = None
+        self.token = ""
+        # Two timeouts that differ: reading waits for ever once registered, sending never does.
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_S, 0))
+
+    def peer_uid(self) -> int:
+        """Who is at the other end, as the kernel says."""
+        raw = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+        return int(_PEER.unpack(raw)[1])
+
+    def patience(self, seconds: float) -> None:
+        """How long reading waits for a line; 0 is for ever."""
+        span = struct.pack("ll", int(seconds), 0)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, span)
+
+    def read(self) -> Message | None:
+        """The next line, None at the end. Raises InvalidArgument for what is no line of ours."""
+        try:
+            raw = self._file.readline(LINE_BYTES_MAX + 1)
+        except (OSError, ValueError):  # reset, out of patience, or closed by us
+            return None
+        if not raw.endswith(b"\n"):
+            if len(raw) > LINE_BYTES_MAX:
+                raise InvalidArgument("a line is longer than 64 KiB")
+            return None
+        try:
+            message = json.loads(raw)
+        except (ValueError, RecursionError) as error:
+            raise InvalidArgument("a line is no JSON") from error
+        if not isinstance(message, dict):
+            raise InvalidArgument("a line is no JSON object")
+        return message
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Send one line. Raises LinkLost."""
+        raw = json.dumps(message, separators=(",", ":")).encode() + b"\n"
+        try:
+            with self._lock:
+                self._socket.sendall(raw)
+        except OSError as error:
+            self.hang_up()  # half a line may have left: nothing more can follow it
+            raise LinkLost("the terminal's wrapper hung up", sent=False) from error
+
+    def ask(
+        self, question: Mapping[str, Any], answer_s: float, sent: Callable[[], None] = lambda: None
+    ) -> Message:
+        """Ask, and wait for the answer. Raises LinkLost, which says whether the question left."""
+        answer: Future[Message] = Future()
+        with self._lock:
+            if self._asked < 0 or len(self._answers) >= ASKED_MAX:
+                raise LinkLost("the terminal's wrapper is not there", sent=False)
+            self._asked += 1
+            number = self._asked
+            self._answers[number] = answer
+        try:
+            self.send({**question, "id": number})
+            sent()
+            return answer.result(answer_s)
+        except FutureTimeout as error:
+            raise LinkLost("the terminal's wrapper did not answer in time", sent=True) from error
+        finally:
+            with self._lock:
+                self._answers.pop(number, None)
+
+    def answer(self, message: Message) -> None:
+        """An answer came in; one that nobody waits for any more is dropped."""
+        number = message.get("id")
+        with self._lock:
+            answer = self._answers.get(number) if isinstance(number, int) else None
+        if answer is not None and not answer.done():
+            answer.set_result(message)
+
+    def hang_up(self) -> None:
+        """End the connection; whoever reads from it sees its end."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Let go of everything; who waits for an answer learns that none will come."""
+        with self._lock:
+            self._asked = -1
+            waiting = list(self._answers.values())
+        for answer in waiting:
+            if not answer.done():
+                answer.set_exception(LinkLost("the terminal's wrapper hung up", sent=True))
+        self._file.close()
+        self._socket.close()
+
+
+class PtyServer:
+    """The host's socket, and the sessions that are held through it."""
+
+    def __init__(self, path: Path, registrar: Registrar, *, connections_max: int = CONNECTIONS_MAX) -> None:
+        self._path, self._registrar = path, registrar
+        self._room = threading.Semaphore(connections_max)
+        self._links: dict[tuple[str, str], Link] = {}
+        self._open: set[Link] = set()
+        self._lock = threading.Lock()
+        self._events = ThreadPoolExecutor(4, thread_name_prefix="link-events")
+        self._listener: socket.socket | None = None
+        self._held: int | None = None
+        self._closing = False
+
+    def open(self) -> bool:
+        """Listen; False while another process holds this host's socket."""
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            return False
+        self._held = lock
+        self._path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        before = os.umask(0o177)
+        try:
+            listener.bind(str(self._path))
+        finally:
+            os.umask(before)
+        listener.listen(64)
+        self._listener = listener
+        threading.Thread(target=self._accept, args=(listener,), name="link-accept", daemon=True).start()
+        return True
+
+    def close(self) -> None:
+        """Listen no more and hang up on everybody; they dial again."""
+        self._closing = True
+        if self._listener is not None:
+            with contextlib.suppress(OSError):
+                self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
+        with self._lock:
+            links = list(self._open)
+        for link in links:
+            link.hang_up()
+        self._events.shutdown(wait=False, cancel_futures=True)
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
+
+    def link(self, session: SessionRef) -> Link | None:
+        """The connection through which a session is held."""
+        with self._lock:
+            return self._links.get((session.workspace_id, session.session_id))
+
+    def held(self) -> set[tuple[str, str]]:
+        """Workspace and session of all that are held now."""
+        with self._lock:
+            return set(self._links)
+
+    def check_tokens(self) -> None:
+        """Hang up on whoever's token has expired or was revoked."""
+        with self._lock:
+            links = list(self._links.values())
+        for link in links:
+            if link.registered and not self._registrar.still_valid(link.token, link.registered):
+                log.info("link.token_over", session_id=link.registered.session_id)
+                link.hang_up()
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                line, _ = listener.accept()
+            except OSError:
+                if self._closing:
+                    return
+                log.exception("link.accept_failed")
+                time.sleep(0.1)  # out of descriptors: give others time to end
+                continue
+            if not self._room.acquire(blocking=False):
+                line.close()
+                continue
+            threading.Thread(target=self._serve, args=(line,), name="link", daemon=True).start()
+
+    def _serve(self, line: socket.socket) -> None:
+        link = Link(line)
+        with self._lock:
+            self._open.add(link)
+        why = "its terminal hung up"
+        try:
+            self._register(link)
+            while (message := link.read()) is not None:
+                self._heard(link, message)
+                if message.get("op") == "event" and message.get("event") == "exited":
+                    why = f"its program ended with status {message.get('status')}"
+                    break
+        except BridgeError as error:
+            self._refuse(link, error)
+        except Exception:  # one wrapper's trouble must not end the thread without letting go of its session
+            log.exception("link.failed")
+        finally:
+            self._let_go(link, why)
+            self._room.release()
+
+    def _register(self, link: Link) -> None:
+        if link.peer_uid() != os.geteuid():
+            raise Unauthorized("the wrapper runs as another user than this host's worker")
+        link.patience(REGISTER_S)
+        hello = link.read()
+        if hello is None or hello.get("op") != "register":
+            raise InvalidArgument("the first line registers")
+        token, session_id, pid = hello.get("token"), hello.get("session_id"), hello.get("pid")
+        if not (isinstance(token, str) and isinstance(session_id, str) and isinstance(pid, int)):
+            raise InvalidArgument("to register, give token, session_id and pid")
+        registered = self._registrar.register(token, session_id, pid)
+        link.registered, link.token = registered, token
+        key = (registered.workspace_id, registered.session_id)
+        with self._lock:
+            older, self._links[key] = self._links.get(key), link
+        if older is not None:
+            older.hang_up()
+        link.patience(0)
+        link.send({"op": "registered", "agent_id": registered.agent_id, "seat_term": registered.term})
+        log.info("link.registered", agent_id=registered.agent_id, session_id=session_id, term=registered.term)
+
+    def _refuse(self, link: Link, error: BridgeError) -> None:
+        log.info("link.refused", code=error.code, why=error.detail)
+        with contextlib.suppress(LinkLost):
+            link.send({"op": "refused", "code": error.code, "detail": error.detail})
+
+    def _let_go(self, link: Link, why: str) -> None:
+        registered = link.registered
+        with self._lock:
+            self._open.discard(link)
+            if registered is not None:
+                key = (registered.workspace_id, registered.session_id)
+                if self._links.get(key) is link:
+                    del self._links[key]
+        link.hang_up()
+        link.close()
+        if registered is not None and not self._closing:
+            log.info("link.gone", session_id=registered.session_id, why=why)
+            self._tell(lambda: self._registrar.gone(registered, why))
+
+    def _heard(self, link: Link, message: Message) -> None:
+        registered = link.registered
+        match message.get("op"):
+            case "status" | "result":
+                link.answer(message)
+            case "token" if registered is not None and isinstance(message.get("token"), str):
+                if not self._registrar.still_valid(message["token"], registered):
+                    raise Unauthorized("the new token is not for this session")
+                link.token = message["token"]
+            case "event" if registered is not None and link.waiting_events < EVENTS_WAITING_MAX:
+                link.waiting_events += 1
+                self._events.submit(self._became, link, registered, str(message.get("event")))
+            case _:
+                return  # later versions may say more
+
+    def _became(self, link: Link, registered: Registered, event: str) -> None:
+        link.waiting_events -= 1
+        self._tell(lambda: self._registrar.became(registered, event))
+
+    def _tell(self, tell: Callable[[], None]) -> None:
+        try:
+            tell()
+        except BridgeError as error:  # reconciling finds what was not heard
+            log.warning("link.not_heard", why=error.detail)
+        except Exception:
+            log.exception("link.not_heard")
+
+
+class PtyRuntime:
+    """The Runtime over the server's links. `typing` is called when the line is on its way (a rehearsal's hook)."""
+
+    def __init__(self, server: PtyServer, *, typing: Callable[[], None] = lambda: None) -> None:
+        self._server, self._typing = server, typing
+
+    def probe(self, session: SessionRef, *, quiet_s: float, force: bool = False) -> Probed:
+        """Ask the wrapper how its screen looks and how long its human has been quiet."""
+        link = self._server.link(session)
+        if link is None:
+            return Probed(free=False, reason=WaitReason.SEAT, why="its terminal is not connected", here=False)
+        try:
+            return judge(link.ask({"op": "status"}, STATUS_S), quiet_s=quiet_s, force=force)
+        except LinkLost as lost:
+            return Probed(free=False, reason=WaitReason.SEAT, why=lost.detail, here=False)
+
+    def hand_over(self, session: SessionRef, line: Line) -> Handed:
+        """Have the wrapper type the line, if its box is empty; what it saw is the evidence."""
+        link = self._server.link(session)
+        if link is None:
+            return Handed(Evidence.GONE, WaitReason.SEAT, "its terminal is not connected")
+        question = {
+            "op": "inject",
+            "key": line.key,
+            "text": line.text,
+            "quiet_s": line.quiet_s,
+            "wait_s": min(WAIT_S, line.deadline_s / 2),
+            "look_first": line.look_first,
+            "may_type": line.may_type,
+            "force": line.force,
+            "deadline_s": line.deadline_s,
+        }
+        try:
+            return evidence(link.ask(question, line.deadline_s + ANSWER_GRACE_S, self._typing))
+        except LinkLost as lost:
+            if lost.sent:
+                return Handed(Evidence.UNVERIFIED, WaitReason.BUSY, lost.detail)
+            return Handed(Evidence.GONE, WaitReason.SEAT, lost.detail)
+
+
+def judge(status: Mapping[str, Any], *, quiet_s: float, force: bool) -> Probed:
+    """What a wrapper's status means for touching its session now."""
+    idle_s, screen = status.get("human_idle_s"), status.get("screen")
+    if status.get("stopped"):
+        return Probed(free=False, reason=WaitReason.BUSY, why="its program is stopped")
+    if status.get("draining"):
+        return Probed(free=False, reason=WaitReason.BUSY, why="its terminal is closing")
+    if not force and isinstance(idle_s, (int, float)) and idle_s < quiet_s:
+        return Probed(free=False, reason=WaitReason.HUMAN, why=f"a human typed {idle_s:.0f} s ago")
+    # A draft may be our own text, left there unsent: only who hands over can tell.
+    if screen in ("empty", "draft"):
+        return Probed(free=True)
+    words = {"busy": "its program is in the middle of something", "dialog": "it shows a dialog"}
+    why = words.get(str(screen), "its screen was not recognised")
+    return Probed(free=False, reason=WaitReason.BUSY, why=why)
+
+
+_EVIDENCE: Final = {
+    "accepted": Evidence.ACCEPTED,
+    "not_touched": Evidence.NOT_TOUCHED,
+    "unverified": Evidence.UNVERIFIED,
+    "stranded": Evidence.STRANDED,
+    "absent": Evidence.ABSENT,
+}
+_BY_A_HUMAN: Final = frozenset({"human", "draft"})
+
+
+def evidence(result: Mapping[str, Any]) -> Handed:
+    """What a wrapper's result proves. What it says that is not known proves nothing."""
+    why = str(result.get("why") or "")[:200]
+    reason = WaitReason.HUMAN if why in _BY_A_HUMAN else WaitReason.BUSY
+    return Handed(_EVIDENCE.get(str(result.get("result")), Evidence.UNVERIFIED), reason, why)

@@ -1,0 +1,36 @@
+"""Who is on a host: a runtime that dialled in, and what decides whether it may."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A session that a runtime on this host holds, under a term."""
+
+    workspace_id: str
+    agent_id: str
+    session_id: str
+    term: int
+
+
+class Registrar(Protocol):
+    """Lets runtimes in, and hears what becomes of them. Slow: it asks the database."""
+
+    def register(self, token: str, session_id: str, pid: int) -> Registered:
+        """The session is held from now on. Raises BridgeError when it may not be."""
+        ...
+
+    def still_valid(self, token: str, registered: Registered) -> bool:
+        """Whether the session may go on being held with this token."""
+        ...
+
+    def gone(self, registered: Registered, why: str) -> None:
+        """The runtime let go, or its connection ended."""
+        ...
+
+    def became(self, registered: Registered, event: str) -> None:
+        """The runtime says what its session does: ready, busy, human."""
+        ...

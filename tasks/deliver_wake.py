@@ -1,0 +1,154 @@
+"""One wake, one look: claim, look at the session, commit `touching`, hand the line over, settle.
+
+Every ring about a wake, whatever its name, and the standby come here. Nothing is decided: each command says what the
+next step is, and the fence refuses a hand that lost its lease. This hand's own clock makes it give up before that.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import structlog
+from celery import Celery
+
+from bridge.adapters.metrics import duplicates_absorbed, fence_rejected
+from bridge.bootstrap import Container
+from bridge.commands.advance_wake import Advanced, advance_wake
+from bridge.commands.postpone_wake import postpone_wake
+from bridge.commands.settle_wake import settle_wake
+from bridge.commands.touch_wake import Begun, touch_wake
+from bridge.config import Settings
+from bridge.core.errors import FenceRejected
+from bridge.core.states import Evidence, WaitReason
+from bridge.ports.runtime import Handed, Line, Runtime, SessionRef
+from bridge.ports.tasks import WAKE_TASKS
+from tasks.base import BridgeTask, Scope
+
+log = structlog.get_logger(__name__)
+
+HAND_OVER_S_MAX = 10.0
+SETTLE_S = 3.0
+"""What is left of the lease for recording how it went."""
+
+
+def register(app: Celery) -> None:
+    """The tasks whose ring is about a wake: many names, one thing to do."""
+    for name in sorted(WAKE_TASKS):
+
+        @app.task(name=name.value, base=BridgeTask, bind=True)
+        def ring(self: BridgeTask, workspace_id: str, wake_id: str) -> str:
+            return deliver_wake(self.scope, workspace_id, wake_id)
+
+
+def deliver_wake(scope: Scope, workspace_id: str, wake_id: str) -> str:
+    """Take the wake one step on; the state it is in then, in a word. Raises NotFound, Conflict, Unavailable."""
+    hand = _Hand(scope.container, scope.runtime, scope.worker, workspace_id, wake_id)
+    try:
+        return hand.look()
+    except FenceRejected as refused:
+        fence_rejected.inc()
+        log.warning("wake.fenced", wake_id=wake_id, why=refused.detail)
+        return "fenced"
+
+
+class _Hand:
+    """One worker's hand on one wake, for one claim."""
+
+    def __init__(
+        self,
+        container: Container,
+        runtime: Runtime | None,
+        worker: str,
+        workspace_id: str,
+        wake_id: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._deps, self._settings = container.deps, container.settings
+        self._runtime, self._worker = runtime, worker
+        self._workspace_id, self._wake_id = workspace_id, wake_id
+        self._clock, self._since = clock, clock()
+
+    def look(self) -> str:
+        advanced = advance_wake(self._deps, self._workspace_id, self._wake_id, self._worker)
+        if advanced.absorbed:
+            duplicates_absorbed.inc()
+            return "early" if advanced.early else "done before"
+        if advanced.probe is None:
+            return advanced.wake.state.value
+        crash_point(self._settings, "after_claim")
+        return self._probe(advanced, advanced.probe.session_id, advanced.probe.fence)
+
+    def _probe(self, advanced: Advanced, session_id: str, fence: int) -> str:
+        session = SessionRef(self._workspace_id, advanced.wake.agent_id, session_id)
+        if self._runtime is None:
+            return self._postpone(fence, WaitReason.HOST, "this worker stands on another host")
+        policy = self._deps.policies.current(self._workspace_id)
+        probed = self._runtime.probe(session, quiet_s=policy.defer_quiet_s, force=advanced.wake.forced)
+        crash_point(self._settings, "after_probe")
+        if not probed.free:
+            return self._postpone(fence, probed.reason or WaitReason.BUSY, probed.why)
+        begun = touch_wake(self._deps, self._workspace_id, self._wake_id, fence=fence, worker=self._worker)
+        if not isinstance(begun, Begun):
+            return begun.state.value
+        crash_point(self._settings, "after_touching")
+        return self._settle(begun, self._hand_over(self._runtime, session, begun))
+
+    def _postpone(self, fence: int, reason: WaitReason, why: str) -> str:
+        wake = postpone_wake(
+            self._deps,
+            self._workspace_id,
+            self._wake_id,
+            fence=fence,
+            reason=reason,
+            why=why,
+            worker=self._worker,
+        )
+        return f"{wake.state.value}: {wake.reason.value}"
+
+    def _hand_over(self, runtime: Runtime, session: SessionRef, begun: Begun) -> Handed:
+        left_s = begun.lease_s - (self._clock() - self._since) - SETTLE_S
+        if left_s < 1:
+            return Handed(
+                Evidence.NOT_TOUCHED, WaitReason.SLOT, "this worker was too slow: nothing was typed"
+            )
+        line = Line(
+            key=self._wake_id,
+            text=one_line(begun.unread, begun.threads),
+            look_first=begun.attempt.look_first,
+            may_type=begun.attempt.may_type,
+            force=begun.attempt.force,
+            quiet_s=begun.quiet_s,
+            deadline_s=min(left_s, HAND_OVER_S_MAX, begun.accept_timeout_s),
+        )
+        return runtime.hand_over(session, line)
+
+    def _settle(self, begun: Begun, handed: Handed) -> str:
+        crash_point(self._settings, "before_settle")
+        wake = settle_wake(
+            self._deps,
+            self._workspace_id,
+            self._wake_id,
+            fence=begun.attempt.fence,
+            attempt_id=begun.attempt.attempt_id,
+            evidence=handed.evidence,
+            reason=handed.reason,
+            why=handed.why,
+            worker=self._worker,
+        )
+        return f"{wake.state.value}: {handed.evidence.value}"
+
+
+def one_line(unread: int, threads: int) -> str:
+    """What is typed: it points, it quotes nothing that anybody wrote."""
+    messages = "1 new message" if unread == 1 else f"{unread} new messages"
+    where = "1 thread" if threads == 1 else f"{threads} threads"
+    return f"Wakebridge: {messages} in {where}. Read with: bridge inbox"
+
+
+def crash_point(settings: Settings, name: str) -> None:
+    """Die here as by SIGKILL, when a rehearsal asks for it; never outside of a test database."""
+    if settings.test_clock and settings.crash_at == name:
+        os.kill(os.getpid(), signal.SIGKILL)

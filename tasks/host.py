@@ -1,0 +1,177 @@
+"""What a host's worker does besides its tasks: the host's term, its socket, and who is on it.
+
+Rules of this file:
+
+- It lives in threads of its own: neither the broker's connection nor the pool can hold it up.
+- One worker a host: whoever holds the socket's lock file. Another waits, and takes over when it is free.
+- A session is attached when its wrapper registered here, and detached the moment its connection ends. Sessions of a
+  worker that was killed have a few seconds to register with the next; then they are detached.
+"""
+
+from __future__ import annotations
+
+import platform
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import structlog
+from celery import bootsteps
+
+from bridge.adapters.runtimes.pty import PtyRuntime, PtyServer
+from bridge.bootstrap import Container
+from bridge.commands.attach_session import attach_session
+from bridge.commands.detach_session import detach_session
+from bridge.commands.rouse_agent import rouse_agent
+from bridge.core.errors import BridgeError, ClaimMismatch, Unauthorized
+from bridge.ports.hosts import Registered
+from bridge.ports.tasks import host_queue
+from tasks.base import Scope, scope_of
+from tasks.deliver_wake import crash_point
+
+log = structlog.get_logger(__name__)
+
+SEE_EVERY_S = 2.0
+RETURN_S = 5.0
+"""How long sessions have to register again after this worker took the host over."""
+STOP_S = 5.0
+
+
+class HostRegistrar:
+    """Lets wrappers in by their token, and carries what becomes of them to the commands."""
+
+    def __init__(self, container: Container, host: str) -> None:
+        self._container, self._deps, self._host = container, container.deps, host
+
+    def register(self, token: str, session_id: str, pid: int) -> Registered:
+        """Attach the session that the token is for. Raises BridgeError."""
+        claims = self._container.tokens.verify(token)
+        if claims.session_id != session_id:
+            raise ClaimMismatch("the token is for another session")
+        term = attach_session(
+            self._deps,
+            claims.workspace_id,
+            claims.agent_id,
+            session_id,
+            host=self._host,
+            pid=pid,
+            runtime="pty",
+        )
+        return Registered(claims.workspace_id, claims.agent_id, session_id, term)
+
+    def still_valid(self, token: str, registered: Registered) -> bool:
+        """False only when the token itself is over, or another's; not when that cannot be found out now."""
+        try:
+            claims = self._container.tokens.verify(token)
+        except Unauthorized:
+            return False
+        except BridgeError:
+            return True
+        of = (claims.workspace_id, claims.agent_id, claims.session_id)
+        return of == (registered.workspace_id, registered.agent_id, registered.session_id)
+
+    def gone(self, registered: Registered, why: str) -> None:
+        """Offline at once."""
+        detach_session(self._deps, registered.workspace_id, registered.session_id, registered.term, why)
+
+    def became(self, registered: Registered, event: str) -> None:
+        """Ready: what waits for it looks again. Busy: a sign of life besides."""
+        if event in ("ready", "busy"):
+            rouse_agent(self._deps, registered.workspace_id, registered.agent_id, alive=event == "busy")
+
+
+class Host:
+    """This host: its term, its socket, and the reconciling of what the database believes with who is here."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope, self._container = scope, scope.container
+        self._name = scope.settings.host_name
+        self._holder = f"{_machine()}/{scope.worker}"
+        registrar = HostRegistrar(self._container, self._name)
+        self.server = PtyServer(scope.settings.host_socket, registrar)
+        self.runtime = PtyRuntime(self.server, typing=lambda: crash_point(scope.settings, "mid_typing"))
+        self._ours = False
+        self._since = time.monotonic()
+
+    def step(self) -> None:
+        """Take or renew the term; look after tokens and after sessions that did not come back."""
+        if not self._ours:
+            if not self.server.open():
+                return
+            self._ours, self._since = True, time.monotonic()
+            self._scope.runtime = self.runtime
+            log.info("host.taken", host=self._name)
+        if not self._container.hosts.see(self._name, self._holder):
+            log.error("host.held_elsewhere", host=self._name)
+            return
+        self.server.check_tokens()
+        if time.monotonic() - self._since > RETURN_S:
+            self._reconcile()
+
+    def close(self) -> None:
+        """Hang up; the wrappers dial again, and find the next worker."""
+        self.server.close()
+
+    def _reconcile(self) -> None:
+        here = self.server.held()
+        for session in self._container.hosts.sessions_of(self._name):
+            if (session.workspace_id, session.session_id) not in here:
+                why = "its terminal did not come back"
+                detach_session(
+                    self._container.deps, session.workspace_id, session.session_id, session.term, why
+                )
+
+
+class HostStep(bootsteps.StartStopStep):
+    """The host as a step of the worker that consumes its queue; of no other."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, worker: Any, **kwargs: Any) -> None:  # noqa: ANN401  Celery's signature
+        super().__init__(worker, **kwargs)
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def include_if(self, worker: Any) -> bool:  # noqa: ANN401  Celery's signature
+        """Only where the host's own queue is consumed."""
+        scope = scope_of(worker.app)
+        return host_queue(scope.settings.host_name) in worker.app.amqp.queues.consume_from
+
+    def start(self, worker: Any) -> None:  # noqa: ANN401  Celery's signature
+        """Begin to hold the host."""
+        scope = scope_of(worker.app)
+        scope.process = "host"
+        self._thread = threading.Thread(target=self._hold, args=(scope,), name="host", daemon=True)
+        self._thread.start()
+
+    def stop(self, worker: Any) -> None:  # noqa: ANN401  Celery's signature
+        """Let the host go."""
+        del worker
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(STOP_S)
+
+    terminate = stop
+
+    def _hold(self, scope: Scope) -> None:
+        host = Host(scope)
+        while True:
+            try:
+                host.step()
+            except BridgeError as error:
+                log.warning("host.blind", why=error.detail)
+            except Exception:  # without this thread the host is not seen, and nothing on it is woken
+                log.exception("host.blind")
+            if self._stop.wait(SEE_EVERY_S):
+                break
+        host.close()
+
+
+def _machine() -> str:
+    """This machine, in one start of it: a lock file means nothing beyond."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        boot = "?"
+    return f"{platform.node()}:{boot}"
