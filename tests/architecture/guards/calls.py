@@ -19,6 +19,9 @@ MONOTONIC = {
 }
 
 SLEEPS = {"time.sleep", "asyncio.sleep", "gevent.sleep"}
+# SQL is spoken in two rooms. The import contracts hold SQLAlchemy out of the others, this holds all of them.
+DRIVERS = {"sqlalchemy", "psycopg", "psycopg2", "asyncpg", "sqlite3"}
+SQL_AT = ("bridge/db/", "bridge/queries/")
 COMMITS_AT = ("bridge/db/",)
 PATCHES = {"setattr", "delattr", "patch", "object"}
 
@@ -73,6 +76,23 @@ def commits(root: Path) -> list[str]:
         and node.func.attr == "commit"
         and not dotted(node.func).startswith("uow.")
     ]
+
+
+def drivers(root: Path) -> list[str]:
+    """Nothing but the database's rooms imports SQLAlchemy or a driver."""
+    found: list[str] = []
+    for module in modules(root, PRODUCT):
+        if module.path.startswith(SQL_AT):
+            continue
+        for node in ast.walk(module.tree):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            hits = [name for name in names if name.partition(".")[0] in DRIVERS]
+            found += [
+                module.at(node, f"imports {name}: only bridge.db and bridge.queries do") for name in hits
+            ]
+    return found
 
 
 def patches(root: Path) -> list[str]:

@@ -5,6 +5,7 @@ in a small tree of its own.
 """
 
 import ast
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -84,8 +85,12 @@ def dotted(node: ast.AST) -> str:
 
 
 def _committable(root: Path) -> list[str]:
-    """What git knows or would take; without git, everything."""
-    if not (root / ".git").exists():
-        return [path.relative_to(root).as_posix() for path in files(root, ("",), "*")]
-    command = ["git", "-C", str(root), "ls-files", "--cached", "--others", "--exclude-standard"]
-    return sorted(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines())
+    """What git knows or would take; where git does not answer (no git, another owner), our folders."""
+    if (root / ".git").exists() and shutil.which("git"):
+        command = ["git", "-C", str(root), "ls-files", "--cached", "--others", "--exclude-standard"]
+        listed = subprocess.run(command, check=False, capture_output=True, text=True)
+        if listed.returncode == 0:
+            return sorted(listed.stdout.splitlines())
+    top = [path for path in sorted(root.iterdir()) if path.is_file()]
+    inside = files(root, (*EVERYTHING, "docs", ".ci"), "*")
+    return [path.relative_to(root).as_posix() for path in (*top, *inside)]
