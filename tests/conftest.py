@@ -2,8 +2,8 @@
 
 Rules of this file:
 
-- Only marks, options and the closing summary. Fixtures live beside the tests that use them
-  (`tests/shell/conftest.py`), so that a test of the core cannot reach for one.
+- Only marks, options and the closing summary. Fixtures that need a database are in `tests/support/fixtures.py`,
+  loaded here; all others live beside the tests that use them. A test of the core reaches for none.
 - The database and the broker are never a reason to skip: they come from the locked wheels.
 - A skip is a debt that is printed: the program that was missing and how to get it. `--nothing-skipped`
   (CI) turns it into a failure.
@@ -13,6 +13,8 @@ import shutil
 from collections import defaultdict
 
 import pytest
+
+pytest_plugins = ["tests.support.fixtures"]
 
 # How to get what a test may need besides Python. A program that is not in this list is a typing error.
 HOW_TO_GET = {
