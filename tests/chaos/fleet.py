@@ -87,7 +87,7 @@ class FleetAgent:
         self.agent_id, self.session_id, self._token, self._sock = agent_id, session_id, token, sock
         self.api = Api(url, token)
         self.ledger = ledger
-        self.reads = True  # False: takes every line, reads nothing
+        self.mode = "reads"  # or "ignores" (takes every line, reads nothing), "silent" (does not show that it took it)
         self.human_idle_s: float | None = None
         self.attached = threading.Event()
         self._known: dict[str, str] = {}
@@ -167,11 +167,11 @@ class FleetAgent:
         key = asked["key"]
         if key not in self._known:
             if not asked.get("may_type", True):
-                return {"result": "absent"}
+                return {"result": "absent", "why": "the text is not there"}
             self._known[key] = "accepted"
             self.ledger.note_typed(self.agent_id, key)
             self._work.put(asked["text"])
-        return {"result": "accepted"}
+        return {"result": "unverified" if self.mode == "silent" else "accepted"}
 
     # --- the program --------------------------------------------------------------------------------------
 
@@ -181,7 +181,7 @@ class FleetAgent:
                 self._work.get(timeout=0.2)
             except queue.Empty:
                 continue
-            if self.reads:
+            if self.mode == "reads":
                 self._read_all()
 
     def _read_all(self) -> None:
