@@ -30,7 +30,8 @@ def up(
 ) -> None:
     """Run the whole stack here, in the foreground, until Ctrl-C or `bridge down`."""
     settings = load_settings(data_dir=data, port=free_port(0) if port == 0 else port, policy_file=policy)
-    lines = terminal_lines(inherited_environment(), sys.stderr if as_json else sys.stdout)
+    stream = sys.stderr if as_json else sys.stdout
+    lines = terminal_lines(inherited_environment(), stream, raw=as_json)
     asyncio.run(run_stack(settings, lines, report=_print_json if as_json else _nothing))
 
 

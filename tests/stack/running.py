@@ -43,11 +43,11 @@ def clean_environment(**more: str) -> dict[str, str]:
 class Running:
     """A stack of stand-ins on `data_dir`."""
 
-    def __init__(self, data_dir: Path, **environment: str) -> None:
+    def __init__(self, data_dir: Path, grace_s: float = 0.2, **environment: str) -> None:
         self.data_dir = data_dir
         self.output: list[str] = []
         self.process = subprocess.Popen(
-            [sys.executable, str(STAND_IN), str(data_dir), str(free_port(0))],
+            [sys.executable, str(STAND_IN), str(data_dir), str(free_port(0)), str(grace_s)],
             env=clean_environment(**environment),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -1,4 +1,4 @@
-"""A stack whose servers are real and whose other processes are stand-ins: `python stand_in.py DATA PORT`.
+"""A stack whose servers are real and whose other processes are stand-ins: `stand_in.py DATA PORT GRACE`.
 
 It runs the manager itself (`run_stack`) in a process of its own, so that tests can kill it.
 """
@@ -29,7 +29,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
     def log_message(self, *_):
-        print("\\x1b[31m" + "x" * 100_000, flush=True)
+        print("\\x1b[31m" + "x" * 1_000_000, flush=True)
 
 parent = os.getpid()
 if os.fork():
@@ -91,7 +91,7 @@ def stand_ins(
             environment={"FLOWER_BASIC_AUTH": flower_login},
         ),
         Service("worker", (sys.executable, "-c", WORKER), after=("migrate",)),
-        Service("stubborn", (sys.executable, "-c", STUBBORN), after=("web",), grace_s=0.2),
+        Service("stubborn", (sys.executable, "-c", STUBBORN), after=("web",), grace_s=float(sys.argv[3])),
     ]
 
 
@@ -99,7 +99,9 @@ def main() -> int:
     """Run it; 1 when it is refused."""
     settings = load_settings(data_dir=Path(sys.argv[1]), port=int(sys.argv[2]))
     try:
-        asyncio.run(run_stack(settings, terminal_lines(inherited_environment()), services_of=stand_ins))
+        asyncio.run(
+            run_stack(settings, terminal_lines(inherited_environment(), sys.stdout), services_of=stand_ins)
+        )
     except BridgeError as error:
         print(f"refused: {error.detail}", file=sys.stderr)
         return 1

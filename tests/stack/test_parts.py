@@ -154,6 +154,21 @@ def test_a_child_cannot_draw_on_the_terminal() -> None:
     assert stream.getvalue() == "web        | [2Jgone1mboldnext\n"
 
 
+def test_a_line_in_json_is_put_into_words() -> None:
+    stream = io.StringIO()
+    said = {"event": "wake.acked", "level": "error", "timestamp": "2026-01-02T03:04:05.678901Z", "wake": "w1"}
+    Lines(stream, colour=False).tell("worker", json.dumps(said | {"exception": "Traceback\n  last"}))
+    Lines(stream, colour=False).tell("worker", '{"no": "event"}')
+    Lines(stream, colour=False, raw=True).tell("worker", json.dumps(said))
+    assert stream.getvalue().splitlines() == [
+        "worker     | 03:04:05.678 ERROR wake.acked wake=w1",
+        "worker     |     Traceback",
+        "worker     |       last",
+        'worker     | {"no": "event"}',
+        f"worker     | {json.dumps(said)}",
+    ]
+
+
 def test_a_closed_terminal_stops_nothing() -> None:
     stream = io.StringIO()
     lines = Lines(stream, colour=True)

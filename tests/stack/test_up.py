@@ -24,8 +24,8 @@ Start = Callable[..., Running]
 def start(tmp_path: Path) -> Iterator[Start]:
     started: list[Running] = []
 
-    def start_one(name: str = "data", **environment: str) -> Running:
-        started.append(Running(tmp_path / name, **environment))
+    def start_one(name: str = "data", grace_s: float = 0.2, **environment: str) -> Running:
+        started.append(Running(tmp_path / name, grace_s, **environment))
         return started[-1]
 
     yield start_one
@@ -123,7 +123,7 @@ def test_a_second_stack_on_the_same_data_is_refused_by_name(start: Start) -> Non
     running = start()
     record = running.record()
     second = subprocess.run(
-        [sys.executable, str(STAND_IN), str(running.data_dir), str(free_port(0))],
+        [sys.executable, str(STAND_IN), str(running.data_dir), str(free_port(0)), "1"],
         env=clean_environment(),
         capture_output=True,
         text=True,
@@ -182,6 +182,17 @@ def test_a_stack_that_is_stopped_while_it_starts_leaves_nothing(start: Start) ->
     running = start()
     until(lambda: "starting postgres" in running.said, "the start")
     assert running.end(signal.SIGTERM) == 0
+    assert stack_processes(running.data_dir) == []
+
+
+def test_a_second_signal_kills_what_the_first_only_asked(start: Start) -> None:
+    running = start(grace_s=10_000)
+    until(lambda: "stubborn   | deaf" in running.said, "the stubborn one, deaf to TERM")
+    running.record()
+    running.process.send_signal(signal.SIGINT)
+    until(lambda: "stopping" in running.said, "the stop")
+    assert running.end(signal.SIGINT) == 0
+    assert "stubborn does not stop: killed" in running.said
     assert stack_processes(running.data_dir) == []
 
 
