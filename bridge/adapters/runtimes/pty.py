@@ -42,6 +42,7 @@ ASKED_MAX: Final = 16
 EVENTS_WAITING_MAX: Final = 8
 REGISTER_S: Final = 5.0
 SEND_S: Final = 2
+CLOSE_S: Final = 2.0
 STATUS_S: Final = 2.0
 WAIT_S: Final = 3.0
 ANSWER_GRACE_S: Final = 1.0
@@ -166,7 +167,7 @@ class PtyServer:
         self._path, self._registrar = path, registrar
         self._room = threading.Semaphore(connections_max)
         self._links: dict[tuple[str, str], Link] = {}
-        self._open: set[Link] = set()
+        self._open: dict[Link, threading.Thread] = {}
         self._lock = threading.Lock()
         self._events = ThreadPoolExecutor(4, thread_name_prefix="link-events")
         self._listener: socket.socket | None = None
@@ -203,10 +204,12 @@ class PtyServer:
                 self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
         with self._lock:
-            links = list(self._open)
+            links = dict(self._open)
         for link in links:
             link.hang_up()
-        self._events.shutdown(wait=False, cancel_futures=True)
+        for thread in links.values():
+            thread.join(CLOSE_S)
+        self._events.shutdown(wait=True, cancel_futures=True)
         if self._held is not None:
             os.close(self._held)
             self._held = None
@@ -248,7 +251,7 @@ class PtyServer:
     def _serve(self, line: socket.socket) -> None:
         link = Link(line)
         with self._lock:
-            self._open.add(link)
+            self._open[link] = threading.current_thread()
         why = "its terminal hung up"
         try:
             self._register(link)
@@ -263,6 +266,8 @@ class PtyServer:
             log.exception("link.failed")
         finally:
             self._let_go(link, why)
+            with self._lock:
+                del self._open[link]
             self._room.release()
 
     def _register(self, link: Link) -> None:
@@ -294,7 +299,6 @@ class PtyServer:
     def _let_go(self, link: Link, why: str) -> None:
         registered = link.registered
         with self._lock:
-            self._open.discard(link)
             if registered is not None:
                 key = (registered.workspace_id, registered.session_id)
                 if self._links.get(key) is link:

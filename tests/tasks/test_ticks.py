@@ -1,0 +1,121 @@
+"""The ticks: many are told to look, one looks; and each finds what it is for."""
+
+import threading
+
+import pytest
+
+from bridge.bootstrap import Container
+from bridge.commands.attach_session import attach_session
+from bridge.core.errors import Unavailable
+from bridge.ports.tasks import SUPERVISOR, TICK_TASKS, TaskName
+from bridge.stack.servers import EmbeddedServers
+from tasks import run_tick as ticks
+from tasks.base import Scope
+from tasks.beat import TICKS, Tick, beat_schedule
+from tests.tasks.world import World, queued
+
+
+def count_takes(container: Container, name: str, hands: int) -> int:
+    """So many hands at once; how many of them were told to run it."""
+    barrier, told = threading.Barrier(hands), []
+
+    def take(number: int) -> None:
+        barrier.wait()
+        told.append(container.ticks.take(name, 5.0, f"hand-{number}"))
+
+    threads = [threading.Thread(target=take, args=(number,)) for number in range(hands)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(told)
+
+
+def test_one_hand_runs_a_tick_however_many_are_told(container: Container, world: World) -> None:
+    assert count_takes(container, f"tick.{world.host}", 3) == 1
+    assert count_takes(container, f"tick.{world.host}", 3) == 0
+
+
+def test_a_tick_is_taken_again_when_it_is_its_time(container: Container, world: World) -> None:
+    name = f"tick.{world.host}"
+    assert container.ticks.take(name, 0.0, "a")
+    assert not container.ticks.take(name, 0.0, "b")
+    container.ticks.give_back(name, "b")
+    assert not container.ticks.take(name, 0.0, "b")
+    container.ticks.give_back(name, "a")
+    assert container.ticks.take(name, 0.0, "b")
+
+
+def test_a_hand_that_died_holds_a_tick_no_longer_than_its_term(container: Container, world: World) -> None:
+    name = f"tick.{world.host}"
+    assert container.ticks.take(name, 0.0, "a", term_s=0.0)
+    assert container.ticks.take(name, 0.0, "b")
+
+
+def test_every_tick_has_a_row_in_the_schedule_a_queue_and_an_end() -> None:
+    schedule = beat_schedule()
+    assert {tick.name for tick in TICKS} == TICK_TASKS == set(ticks.WORK)
+    for tick in TICKS:
+        entry = schedule[tick.name.value]
+        assert entry["options"] == {"queue": SUPERVISOR, "expires": tick.period_s}
+        assert tick.why
+
+
+def test_a_tick_that_fails_says_so_and_may_run_again(
+    container: Container, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scope = Scope(container.settings)
+    tick = Tick(TaskName.TICK_STALL, 0.0, "a test")
+    asked = []
+
+    def fail(_: Container) -> int:
+        asked.append(1)
+        raise Unavailable
+
+    monkeypatch.setitem(ticks.WORK, TaskName.TICK_STALL, fail)
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            ticks.run_tick(scope, tick)
+    assert len(asked) == 2
+    scope.close()
+    assert world
+
+
+def test_the_canary_is_asked_of_every_host_seen_and_claimed_once(
+    servers: EmbeddedServers, container: Container, world: World
+) -> None:
+    world.host_seen()
+    ticks.WORK[TaskName.TICK_CANARY](container)
+    container.gateway.drain(5)
+    assert [message["task"] for message in queued(servers, f"host.{world.host}")] == ["host.canary"]
+    took_s = container.hosts.claim_canary(world.host)
+    assert took_s is not None
+    assert took_s >= 0
+    assert container.hosts.claim_canary(world.host) is None
+
+
+def test_sessions_of_a_host_that_is_gone_are_let_go(container: Container, world: World) -> None:
+    world.thread("reader")
+    attach_session(container.deps, world.workspace, "reader", "ses-r", host=world.host, pid=1, runtime="pty")
+    world.host_seen()
+    reconcile = ticks.WORK[TaskName.TICK_RECONCILE]
+    reconcile(container)
+    session = world.session("ses-r")
+    assert session
+    assert session["attached"]
+
+    with container.db.plain() as connection:
+        connection.exec_driver_sql("UPDATE hosts SET seen_at = seen_at - interval '1 minute'")
+    reconcile(container)
+    session = world.session("ses-r")
+    assert session
+    assert not session["attached"]
+
+
+def test_a_hosts_term_is_one_machines_until_it_is_over(container: Container, world: World) -> None:
+    assert container.hosts.see(world.host, "here/first")
+    assert container.hosts.see(world.host, "here/second")
+    assert not container.hosts.see(world.host, "there/third")
+    with container.db.plain() as connection:
+        connection.exec_driver_sql("UPDATE hosts SET seen_at = seen_at - interval '1 minute'")
+    assert container.hosts.see(world.host, "there/third")
