@@ -19,6 +19,7 @@ LINE_BYTES_MAX: Final = 65_536
 BACKOFF_S_MIN: Final = 0.1
 BACKOFF_S_MAX: Final = 2.0
 OUT_BYTES_MAX: Final = 1_048_576
+DIALS_TO_COMPLAIN: Final = 3
 
 
 class Link:
@@ -36,6 +37,16 @@ class Link:
         self.due_at: float | None = 0.0
         self.registered = False
         self.refusal: str | None = None
+        self._failed_dials = 0
+
+    @property
+    def trouble(self) -> str | None:
+        """What the human should know in the end: why nobody could wake this session."""
+        if self.refusal is not None:
+            return f"the host worker refused this session: {self.refusal}"
+        if self._failed_dials >= DIALS_TO_COMPLAIN:
+            return f"no host worker answered at {self._path}: nobody could wake this session"
+        return None
 
     def fileno(self) -> int | None:
         """The descriptor to wait for, if there is a connection."""
@@ -55,6 +66,7 @@ class Link:
             line.connect(str(self._path))
         except OSError:
             line.close()
+            self._failed_dials += 1
             self._lose(now)
             return
         self._socket, self.due_at = line, None
@@ -118,6 +130,7 @@ class Link:
             return None
         if message.get("op") == "registered":
             self.registered, self.refusal, self._backoff_s = True, None, BACKOFF_S_MIN
+            self._failed_dials = 0
             return None
         if message.get("op") == "refused":
             self.refusal = f"{message.get('code', 'REFUSED')}: {message.get('detail', '')}"

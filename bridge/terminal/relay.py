@@ -105,7 +105,7 @@ class Relay:
             self._take(self._keys.flush(self._now))
             if self._w.master in ready:
                 self._read_agent()
-            if self._dirty and (self._w.master not in ready or self._w.injector.active):
+            if self._dirty and self._w.master not in ready:
                 self._look()
             self._serve(ready)
             self._inject()
@@ -215,7 +215,7 @@ class Relay:
 
     def _look(self) -> None:
         before = self._w.judge.verdict
-        after = self._w.judge.look(self._w.screen.frame())
+        after = self._w.judge.look(self._w.screen.frame(), hidden=tty.is_hidden(self._w.master))
         if not _same(before, after):
             self._since = self._now
         self._dirty = False
@@ -260,6 +260,7 @@ class Relay:
         injector = self._w.injector
         if not injector.active:
             return
+        self._look()
         step = injector.step(self._view(), self._now)
         if step.write:
             self._to_agent += step.write

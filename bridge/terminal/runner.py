@@ -74,7 +74,7 @@ def run(options: Options, client: SessionClient) -> int:
     finally:
         link.close()
         heartbeat.stop()
-        for trouble in (link.refusal, heartbeat.failure):
+        for trouble in (link.trouble, heartbeat.failure):
             if trouble:
                 sys.stderr.write(f"bridge: {trouble}\n")
 

@@ -37,6 +37,12 @@ def is_canonical(master: int) -> bool:
     return bool(termios.tcgetattr(master)[3] & termios.ICANON)
 
 
+def is_hidden(master: int) -> bool:
+    """Whether the kernel gathers a line without showing it: a password is being asked for."""
+    flags = termios.tcgetattr(master)[3]
+    return bool(flags & termios.ICANON) and not flags & termios.ECHO
+
+
 class UserTerminal:
     """Where the human sits."""
 

@@ -94,12 +94,12 @@ class Judge:
         self._ended: str | None = None
         self.verdict = Verdict(Seen.UNKNOWN)
 
-    def look(self, frame: Frame) -> Verdict:
-        """Judge a frame, and keep the verdict."""
+    def look(self, frame: Frame, *, hidden: bool = False) -> Verdict:
+        """Judge a frame, and keep the verdict; `hidden`: what is typed now is not shown, as for a password."""
         line = (frame.left + frame.right).rstrip()
         if not self._typed and line != self._ended:
             self._ended = None
-        seen, text = self._read(frame)
+        seen, text = (Seen.DIALOG, "") if hidden else self._read(frame)
         self.verdict = Verdict(seen, text, line)
         return self.verdict
 

@@ -205,3 +205,66 @@ def test_an_injection_that_still_waits_is_forgotten_when_the_host_dies(world: Wo
     world.ready()
     assert world.injected("wake-2", "another")["result"] == "accepted"
     world.until(lambda: world.lines() == ["another"])
+
+
+def test_nothing_is_typed_where_it_would_not_be_shown(world: World) -> None:
+    agent(world, "secret.py")
+    world.window.type(b"login\r")
+    world.until(lambda: "PIN: " in world.window.text + " ")
+    answer = world.injected("wake-1", TEXT, quiet_s=0.0, wait_s=0.6, force=True)
+    assert (answer["result"], answer["why"]) == ("not_touched", "dialog")
+    world.window.type(b"1234\r")
+    world.until(lambda: world.lines() == ["login", "secret:1234"])
+    assert world.injected("wake-1", TEXT)["result"] == "accepted"
+
+
+def test_a_question_that_comes_while_our_text_is_on_its_way_gets_no_enter(world: World) -> None:
+    agent(world, "ambush.py")
+    answer = world.injected("wake-1", TEXT, quiet_s=0.0)
+    assert (answer["result"], answer["why"], answer["enters"]) == ("unverified", "dialog", 0)
+    assert world.lines() == []
+
+
+def test_a_malformed_question_is_refused_and_the_relay_goes_on(world: World) -> None:
+    agent(world)
+    for fields in (
+        {"key": ""},
+        {"key": 5},
+        {"text": None},
+        {"quiet_s": "soon"},
+        {"wait_s": -1},
+        {"deadline_s": True},
+    ):
+        usual = {"key": "wake-1", "text": TEXT, "quiet_s": 0.0, "wait_s": 1.0, "deadline_s": 5.0}
+        answer = world.answered(world.host.ask("inject", **(usual | fields)))
+        assert (answer["result"], answer["why"]) == ("not_touched", "invalid")
+    world.host.send({"op": "screen", "id": 99})
+    world.host.send({"op": "inject"})
+    assert world.status()["screen"] == "empty"
+
+
+def test_one_injection_at_a_time_and_a_second_asker_of_the_same_is_told_too(world: World) -> None:
+    agent(world, "slow.py")
+    first = world.host.inject("wake-1", TEXT, quiet_s=0.0)
+    same = world.host.inject("wake-1", TEXT, quiet_s=0.0)
+    other = world.host.inject("wake-2", "another", quiet_s=0.0)
+    assert (world.answered(other)["result"], world.answered(other)["why"]) == ("not_touched", "busy")
+    assert world.answered(first)["result"] == world.answered(same)["result"] == "accepted"
+    world.until(lambda: world.lines() == [TEXT])
+
+
+def test_a_new_token_reaches_the_host_and_the_file(world: World) -> None:
+    agent(world)
+    (world.directory / "token").write_text("token-2")
+    world.window.type(b"work 1\r")  # a change of status beats at once, and a beat looks for the token
+    world.until(lambda: {"op": "token", "token": "token-2"} in world.host.got)
+    assert next((world.directory / "private").iterdir()).read_text() == "token-2"
+
+
+def test_refused_by_the_host_it_runs_on_and_says_so_in_the_end(world: World) -> None:
+    world.host.refuse = True
+    world.start(program("line.py", str(world.directory / "got")))
+    world.until(lambda: world.host.registrations and ">" in world.window.text)
+    world.window.type(b"exit 0\r")
+    assert world.exit_code() == 0
+    world.until(lambda: "refused this session: SEAT_TAKEN" in world.window.text)

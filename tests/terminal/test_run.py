@@ -146,6 +146,25 @@ def test_ctrl_z_stops_the_job_and_fg_goes_on(world: World) -> None:
     world.until(lambda: "code 3" in shell.text)
 
 
+def test_ctrl_z_without_a_shell_to_return_to_does_not_lose_the_agent(world: World) -> None:
+    agent(world).window.type(b"\x1a")
+    world.until(lambda: "^Z" in world.window.text)
+    world.window.type(b"goes on\r")
+    world.until(lambda: world.lines() == ["goes on"])
+
+
+def test_a_stopped_agent_is_not_touched_and_said_to_be_stopped(world: World) -> None:
+    world.start(program("line.py", str(world.directory / "got")), headless=True).ready()
+    below = world.below()
+    os.kill(below[-1], signal.SIGSTOP)
+    world.until(lambda: world.status()["stopped"])
+    answer = world.injected("wake-1", "hello", wait_s=0.2)
+    assert (answer["result"], answer["why"]) == ("not_touched", "stopped")
+    os.kill(below[-1], signal.SIGCONT)
+    world.until(lambda: not world.status()["stopped"])
+    assert world.injected("wake-1", "hello")["result"] == "accepted"
+
+
 def test_without_a_terminal_the_program_runs_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("t")
     command = program("wrapped.py", "--dir", str(tmp_path), "--", "/bin/sh", "-c", "cat; exit 9")

@@ -3,6 +3,7 @@ host worker (a real socket that speaks the wire contract). Everything waits for 
 deadline.
 """
 
+import contextlib
 import json
 import os
 import select
@@ -134,6 +135,7 @@ class Host:
         self.got: list[dict[str, Any]] = []
         self.registrations: list[dict[str, Any]] = []
         self.ended = False
+        self.refuse = False
         self._in = b""
         self._ids = 0
 
@@ -160,13 +162,17 @@ class Host:
     def _take(self, message: dict[str, Any]) -> None:
         if message["op"] == "register":
             self.registrations.append(message)
+            if self.refuse:
+                self.send({"op": "refused", "code": "SEAT_TAKEN", "detail": "held by another session"})
+                return
             self.send({"op": "registered", "agent_id": "reviewer", "seat_term": 1})
         else:
             self.got.append(message)
 
     def send(self, message: dict[str, Any]) -> None:
         assert self.line is not None
-        self.line.sendall(json.dumps(message).encode() + b"\n")
+        with contextlib.suppress(BrokenPipeError):  # it was gone before it had its answer
+            self.line.sendall(json.dumps(message).encode() + b"\n")
 
     def ask(self, op: str, **fields: object) -> int:
         self._ids += 1
