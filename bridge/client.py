@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from secrets import token_hex
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import httpx
 
@@ -36,7 +36,7 @@ class ApiError(BridgeError):
 
     def __init__(self, code: str, status: int, detail: str, request_id: str = "") -> None:
         super().__init__(detail, status=status, request_id=request_id)
-        self.code = code  # type: ignore[misc]  the server's own code
+        setattr(self, "code", code)  # noqa: B010  the server's own code, where the class has the tree's
         self.status = status
 
 
@@ -130,7 +130,7 @@ class Client:
         self._source, self._retry_for_s, self._timeout_s = source, retry_for_s, timeout_s
         self._http = httpx.Client(base_url=self.url, timeout=timeout_s)
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-from sqlalchemy import text
-
 from bridge.core.caller import Caller
-from bridge.core.errors import Forbidden, NotFound
+from bridge.core.errors import Forbidden
 from bridge.core.wake import decide
 from bridge.core.wake_events import CursorMoved, Wake
+from bridge.db.cursor_store import move_forward, position
 from bridge.db.deps import Deps
 from bridge.db.wake_record import record
-from bridge.db.wake_store import lock
-
-_WHAT = text(
-    "SELECT thread_id, agent_id, greatest(offered_seq, offering_seq) AS seq FROM wakes WHERE wake_id = :wake_id"
-)
-_MOVE = text("""
-UPDATE participants SET last_read_seq = greatest(last_read_seq, :seq)
-WHERE thread_id = :thread_id AND agent_id = :agent_id RETURNING last_read_seq
-""")
+from bridge.db.wake_store import lock, look
 
 
 def ack_wake(deps: Deps, caller: Caller, wake_id: str) -> Wake:
     """Move the caller's cursor to the offered seq. Raises NotFound, Forbidden for another's wake."""
     policy = deps.policies.current(caller.workspace_id)
     with deps.unit(caller.workspace_id, caller) as uow:
-        what = uow.run(_WHAT, {"wake_id": wake_id}).mappings().one_or_none()
-        if what is None:
-            raise NotFound(wake_id=wake_id)
-        if what["agent_id"] != caller.agent_id:
+        seen = look(uow, wake_id)
+        if seen.agent_id != caller.agent_id:
             raise Forbidden("only the agent it wakes can ack a wake", wake_id=wake_id)
-        cursor = uow.run(_MOVE, dict(what)).scalar_one()
+        offered = max(seen.offered_seq, seen.offering_seq)
+        move_forward(uow, seen.thread_id, caller.agent_id, offered)
+        cursor = position(uow, seen.thread_id, caller.agent_id).last_read_seq or 0
         locked = lock(uow, wake_id)
         now = uow.now(locked.updated_at)
         decision = decide(locked.wake, CursorMoved(cursor), policy, now)

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sqlalchemy import text
-
 from bridge.core.thread import StallChecked, decide
 from bridge.db.deps import Deps
-from bridge.db.thread_store import lock_thread, record_thread
+from bridge.db.thread_store import lock_thread, quiet_threads, record_thread
 
 BATCH = 50
-_STALLED = text("""
-SELECT thread_id FROM threads WHERE status = 'active' AND open_findings > 0 AND NOT stalled
-    AND progress_at <= :before ORDER BY progress_at LIMIT :batch
-""")
 
 
 def find_stalls(deps: Deps, workspace_id: str) -> int:
@@ -22,7 +16,7 @@ def find_stalls(deps: Deps, workspace_id: str) -> int:
     policy = deps.policies.current(workspace_id)
     with deps.unit(workspace_id, actor="tick.stall") as uow:
         before = uow.now() - timedelta(seconds=policy.stall_after_s)
-        found = list(uow.run(_STALLED, {"before": before, "batch": BATCH}).scalars())
+        found = quiet_threads(uow, before, BATCH)
     count = 0
     for thread_id in found:
         with deps.unit(workspace_id, actor="tick.stall") as uow:

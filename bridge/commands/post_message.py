@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import text
-
 from bridge.core import thread as core
 from bridge.core import wake as wake_core
 from bridge.core.caller import Caller
@@ -28,7 +26,9 @@ from bridge.core.errors import (
 from bridge.core.policy import Policy
 from bridge.core.states import MessageKind, ThreadStatus, WaitReason
 from bridge.core.wake_events import CursorMoved
+from bridge.db.cursor_store import move_forward
 from bridge.db.deps import Deps
+from bridge.db.fast_post import fast_post
 from bridge.db.finding_store import finding_facts, store_finding
 from bridge.db.idempotency import remember, replayed, take_key
 from bridge.db.thread_store import (
@@ -37,8 +37,8 @@ from bridge.db.thread_store import (
     first_rings,
     lock_thread,
     members,
-    post_numbers,
     record_thread,
+    seq_of,
     store_message,
 )
 from bridge.db.uow import UnitOfWork
@@ -130,27 +130,13 @@ def _message(deps: Deps, caller: Caller, draft: Draft) -> dict[str, Any]:
     }
 
 
-_POST = text("""
-SELECT bridge_post(:workspace, :thread, CAST(:message AS jsonb), CAST(:wake_ids AS text[]), :route, :key,
-    CAST(:digest AS bytea), CAST(:policy AS jsonb))
-""")
-
-
 def _fast(
     deps: Deps, caller: Caller, thread_id: str, draft: Draft, key: str | None, policy: Policy
 ) -> dict[str, Any] | None:
-    params = {
-        "workspace": caller.workspace_id,
-        "thread": thread_id,
-        "message": json.dumps(_message(deps, caller, draft)),
-        "wake_ids": [deps.ids.new("wake_") for _ in range(SPARE_IDS)],
-        "route": f"{ROUTE}:{thread_id}",
-        "key": key,
-        "digest": draft.digest(),
-        "policy": post_numbers(policy),
-    }
-    with deps.db.plain() as connection:
-        answer: dict[str, Any] = connection.execute(_POST, params).scalar_one()
+    wake_ids = [deps.ids.new("wake_") for _ in range(SPARE_IDS)]
+    message = _message(deps, caller, draft)
+    idempotency = (f"{ROUTE}:{thread_id}", key, draft.digest())
+    answer = fast_post(deps.db, caller.workspace_id, thread_id, message, wake_ids, idempotency, policy)
     if answer.get("refused") == "idempotency":
         raise IdempotencyConflict
     if "refused" in answer:
@@ -223,9 +209,6 @@ def _event(uow: UnitOfWork, locked: LockedThread, sender: Member, draft: Draft) 
     )
 
 
-_SEQ_OF = text("SELECT seq FROM messages WHERE message_id = :message_id AND thread_id = :thread_id")
-
-
 def _cursor(uow: UnitOfWork, locked: LockedThread, draft: Draft) -> int | None:
     """How far the post says that its sender has read; `in_reply_to` moves the cursor at least there."""
     seqs: list[int] = []
@@ -234,18 +217,11 @@ def _cursor(uow: UnitOfWork, locked: LockedThread, draft: Draft) -> int | None:
             raise CursorOutOfRange(f"the last message is {locked.thread.last_seq}")
         seqs.append(draft.last_read_seq)
     if draft.in_reply_to is not None:
-        params = {"message_id": draft.in_reply_to, "thread_id": locked.thread.thread_id}
-        seq = uow.run(_SEQ_OF, params).scalar_one_or_none()
+        seq = seq_of(uow, locked.thread.thread_id, draft.in_reply_to)
         if seq is None:
             raise InvalidArgument("in_reply_to is not a message of this thread", path="in_reply_to")
         seqs.append(seq)
     return max(seqs) if seqs else None
-
-
-_MOVE = text("""
-UPDATE participants SET last_read_seq = :cursor
-WHERE thread_id = :thread_id AND agent_id = :agent_id AND last_read_seq < :cursor
-""")
 
 
 def _move_cursor(
@@ -258,8 +234,7 @@ def _move_cursor(
     recipients: list[str],
     now: datetime,
 ) -> None:
-    params = {"cursor": cursor, "thread_id": locked.thread.thread_id, "agent_id": sender.agent_id}
-    if not uow.run(_MOVE, params).rowcount:
+    if not move_forward(uow, locked.thread.thread_id, sender.agent_id, cursor):
         return
     for row in lock_open(uow, locked.thread.thread_id, sorted({sender.agent_id, *recipients})):
         if row.wake.agent_id == sender.agent_id:

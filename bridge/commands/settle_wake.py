@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import text
-
 from bridge.core.policy import Policy
 from bridge.core.states import Evidence, Rung, WaitReason, WakeState
 from bridge.core.wake import decide
 from bridge.core.wake_events import HandedOver, Joined, Wake
+from bridge.db.attempt_store import hand_over, note_outcome
 from bridge.db.deps import Deps
 from bridge.db.uow import UnitOfWork
 from bridge.db.wake_record import record
 from bridge.db.wake_store import Locked, facts, lock_attempt
 
 HANDED = frozenset({Evidence.ACCEPTED, Evidence.UNVERIFIED, Evidence.STRANDED, Evidence.ABSENT})
-_HAND = text("""
-UPDATE attempt_wakes SET handed_at = :now WHERE attempt_id = :attempt_id AND wake_id = :wake_id RETURNING offered_seq
-""")
-_ACCEPT = text("UPDATE attempts SET accepted_at = :now, why = :why WHERE attempt_id = :attempt_id")
 
 
 def settle_wake(
@@ -44,8 +39,8 @@ def settle_wake(
         decision = decide(lead.wake, event, policy, now)
         if evidence in HANDED:
             accepted_at = now if evidence is Evidence.ACCEPTED else None
-            uow.run(_ACCEPT, {"now": accepted_at, "why": why or None, "attempt_id": attempt_id})
-            uow.run(_HAND, {"now": now, "attempt_id": attempt_id, "wake_id": wake_id})
+            note_outcome(uow, attempt_id, accepted_at, why or None)
+            hand_over(uow, attempt_id, wake_id, now)
             _join(uow, deps, policy, attempt_id, lead.wake, list(rows.values()), evidence, now)
         record(uow, deps.ids, policy, lead, decision, "handed_over", now)
     return decision.state
@@ -65,9 +60,7 @@ def _join(
     for row in others:
         if row.wake.state is not WakeState.PENDING:
             continue
-        offered = uow.run(
-            _HAND, {"now": now, "attempt_id": attempt_id, "wake_id": row.wake.wake_id}
-        ).scalar_one()
+        offered = hand_over(uow, attempt_id, row.wake.wake_id, now)
         joined = Joined(
             attempt_id=attempt_id,
             offered_seq=offered,

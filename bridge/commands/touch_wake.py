@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
-
 from bridge.core.effects import BeginAttempt
 from bridge.core.wake import decide
 from bridge.core.wake_events import TouchAllowed, Wake
+from bridge.db.attempt_store import told
 from bridge.db.deps import Deps
+from bridge.db.uow import AlreadyThere
 from bridge.db.wake_record import record
 from bridge.db.wake_store import facts, lock
 
@@ -28,15 +27,6 @@ class Begun:
     lease_s: float
 
 
-_UNREAD = text("""
-SELECT count(*) AS threads, coalesce(sum(t.last_seq - p.last_read_seq), 0) AS unread
-FROM attempt_wakes a JOIN wakes w ON w.wake_id = a.wake_id
-JOIN threads t ON t.thread_id = w.thread_id
-JOIN participants p ON p.thread_id = w.thread_id AND p.agent_id = w.agent_id
-WHERE a.attempt_id = :attempt_id
-""")
-
-
 def touch_wake(
     deps: Deps, workspace_id: str, wake_id: str, *, fence: int, worker: str = "bridge"
 ) -> Begun | Wake:
@@ -46,7 +36,7 @@ def touch_wake(
     """
     try:
         return _touch(deps, workspace_id, wake_id, fence, worker, in_flight=False)
-    except IntegrityError:  # another attempt took the session between the look and the insert
+    except AlreadyThere:  # another attempt took the session between the look and the insert
         return _touch(deps, workspace_id, wake_id, fence, worker, in_flight=True)
 
 
@@ -65,12 +55,12 @@ def _touch(
         begun = [effect for effect in decision.effects if isinstance(effect, BeginAttempt)]
         if not begun:
             return decision.state
-        row = uow.run(_UNREAD, {"attempt_id": begun[0].attempt_id}).mappings().one()
+        line = told(uow, begun[0].attempt_id)
     return Begun(
         wake=decision.state,
         attempt=begun[0],
-        unread=int(row["unread"]),
-        threads=int(row["threads"]),
+        unread=line.unread,
+        threads=line.threads,
         quiet_s=policy.defer_quiet_s,
         accept_timeout_s=policy.limits(begun[0].rung).accept_timeout_s,
         lease_s=policy.lease_s,

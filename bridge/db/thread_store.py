@@ -54,6 +54,11 @@ SELECT p.agent_id, p.role, p.last_read_seq, coalesce(a.is_human, false) AS is_hu
 LEFT JOIN agents a ON a.workspace_id = p.workspace_id AND a.agent_id = p.agent_id
 WHERE p.thread_id = :thread_id ORDER BY p.agent_id
 """)
+_QUIET = text("""
+SELECT thread_id FROM threads WHERE status = 'active' AND open_findings > 0 AND NOT stalled
+    AND progress_at <= :before ORDER BY progress_at LIMIT :limit
+""")
+_SEQ_OF = text("SELECT seq FROM messages WHERE message_id = :message_id AND thread_id = :thread_id")
 _IS_MEMBER = text("SELECT 1 FROM participants WHERE thread_id = :thread_id AND agent_id = :agent_id")
 _STORE = text("""
 SELECT bridge_store(:workspace, :thread, CAST(:now AS timestamptz), CAST(:message AS jsonb), CAST(:wakes AS jsonb),
@@ -72,6 +77,18 @@ def lock_thread(uow: UnitOfWork, thread_id: str) -> LockedThread:
 def members(uow: UnitOfWork, thread_id: str) -> list[Member]:
     """The participants, in order of their ids."""
     return [Member(**row) for row in uow.run(_MEMBERS, {"thread_id": thread_id}).mappings()]
+
+
+def quiet_threads(uow: UnitOfWork, before: datetime, limit: int) -> list[str]:
+    """Active threads with open findings and no progress since `before`, the longest quiet first; not locked."""
+    return list(uow.run(_QUIET, {"before": before, "limit": limit}).scalars())
+
+
+def seq_of(uow: UnitOfWork, thread_id: str, message_id: str) -> int | None:
+    """The seq of a message of this thread."""
+    params = {"message_id": message_id, "thread_id": thread_id}
+    found: int | None = uow.run(_SEQ_OF, params).scalar_one_or_none()
+    return found
 
 
 def is_member(uow: UnitOfWork, thread_id: str, agent_id: str) -> bool:

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from sqlalchemy import Connection, CursorResult, Engine, create_engine, event, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from bridge.config import Settings
@@ -24,6 +24,7 @@ from bridge.db.audit import AuditEvent, audit_events, chain_hash
 from bridge.ports.gateway import Ring
 
 ACT_AS = {"app": "wakebridge_app", "keeper": "wakebridge_keeper"}
+UNIQUE_VIOLATION = "23505"
 LOCK_NOT_AVAILABLE, DEADLOCK, QUERY_CANCELED, SERIALIZATION = "55P03", "40P01", "57014", "40001"
 
 
@@ -102,6 +103,10 @@ _NOW = text("SELECT bridge_now()")
 _OPEN = text("SELECT set_config('app.workspace', :workspace, true)")
 
 
+class AlreadyThere(Conflict):
+    """A unique index says that somebody else was first."""
+
+
 class Database:
     """The pool of one process. Every wait has a bound: for a connection, a lock, a statement."""
 
@@ -158,6 +163,10 @@ def translated() -> Iterator[None]:
         yield
     except PoolTimeout as error:
         raise Unavailable("the database is busy: no connection was free in time") from error
+    except IntegrityError as error:
+        if getattr(error.orig, "sqlstate", None) == UNIQUE_VIOLATION:
+            raise AlreadyThere from error
+        raise
     except DBAPIError as error:
         state = getattr(error.orig, "sqlstate", None)
         if state in (LOCK_NOT_AVAILABLE, DEADLOCK, SERIALIZATION):

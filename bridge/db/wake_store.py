@@ -92,6 +92,14 @@ def lock(uow: UnitOfWork, wake_id: str) -> Locked:
     return _locked(row)
 
 
+def look(uow: UnitOfWork, wake_id: str) -> core.Wake:
+    """The wake as it is, not locked: whose it is and where. Raises NotFound."""
+    row = uow.run(select(wakes).where(wakes.c.wake_id == wake_id)).mappings().one_or_none()
+    if row is None:
+        raise NotFound(wake_id=wake_id)
+    return to_core(row)
+
+
 def lock_open(uow: UnitOfWork, thread_id: str, agent_ids: Sequence[str] | None = None) -> list[Locked]:
     """The thread's open wakes, of these agents or of all, locked in order of the agent."""
     if agent_ids is None:
