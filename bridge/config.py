@@ -30,6 +30,7 @@ HOST_NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,31}$"
 EMBEDDED_DATABASE = "wakebridge"
 EMBEDDED_USER = "postgres"
 EMBEDDED_BROKER_SOCKET = "broker.sock"
+METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def default_data_dir() -> Path:
@@ -235,3 +236,14 @@ def inherited_environment() -> dict[str, str]:
 def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - fields by name, checked by pydantic
     """The environment's settings; an override that is not None wins (a command's option)."""
     return Settings(**{name: value for name, value in overrides.items() if value is not None})
+
+
+def metrics_dir() -> Path | None:
+    """Where the processes of this machine share their figures; None: each counts for itself."""
+    found = os.environ.get(METRICS_DIR)
+    return Path(found) if found else None
+
+
+def share_metrics(directory: Path) -> None:
+    """Let this process and those it forks share their figures there. Before prometheus_client is imported."""
+    os.environ[METRICS_DIR] = str(directory)

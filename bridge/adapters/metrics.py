@@ -40,3 +40,16 @@ canary = Gauge(
     ["host"],
     multiprocess_mode="livemostrecent",
 )
+
+http_requests = Counter("wakebridge_http_requests", "Requests answered.", ["route", "method", "status"])
+http_duration = Histogram(
+    "wakebridge_http_request_duration_seconds",
+    "From the first byte to the answer; calls that wait included.",
+    ["route", "method"],
+    buckets=_LATENESS,
+)
+messages_posted = Counter("wakebridge_messages_posted", "Messages stored, replays left out.", ["kind"])
+read_duration = Histogram(
+    "wakebridge_read_duration_seconds", "Reading a page of messages.", buckets=_LATENESS
+)
+security_events = Counter("wakebridge_security_events", "What nobody should try.", ["kind", "severity"])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from bridge.core.authority import STATUS_ACTION, check
 from bridge.core.caller import Caller
 from bridge.core.states import ThreadStatus
 from bridge.core.thread import StatusAsked, decide
 from bridge.db.deps import Deps
-from bridge.db.thread_store import lock_thread, record_thread
+from bridge.db.thread_store import is_member, lock_thread, record_thread
 
 
 def set_thread_status(
@@ -20,11 +21,12 @@ def set_thread_status(
 ) -> ThreadStatus:
     """Ask for a status. Blocking and closing cancel the wakes; unblocking opens one for each who has something unread.
 
-    Raises NotFound, InvalidTransition, Conflict (`expected` is not the status any more), InsufficientAuthority.
+    Raises NotFound, Forbidden, InvalidTransition, Conflict (`expected` is not the status any more), InsufficientAuthority.
     """
     policy = deps.policies.current(caller.workspace_id)
     with deps.unit(caller.workspace_id, caller) as uow:
         locked = lock_thread(uow, thread_id)
+        check(STATUS_ACTION[status], caller.role, own=is_member(uow, thread_id, caller.agent_id))
         now = uow.now(locked.row["updated_at"])
         asked = StatusAsked(status, caller.agent_id, caller.role, reason, expected)
         decision = decide(locked.thread, asked, policy, now)

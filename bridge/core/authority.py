@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from bridge.core.errors import Forbidden
-from bridge.core.states import Role
+from bridge.core.errors import Forbidden, InvalidArgument, OutOfScopeWorkspace
+from bridge.core.names import RESERVED
+from bridge.core.states import Role, ThreadStatus
+
+HOME_WORKSPACE = "default"
+"""The workspace of those who run this bridge: its operators, and no others, let other workspaces in."""
 
 
 class Grant(StrEnum):
@@ -83,3 +87,21 @@ def check(action: Action, role: Role, *, own: bool = False) -> None:
 def needs_membership(action: Action, role: Role) -> bool:
     """Whether the grant holds only in threads that the caller takes part in."""
     return AUTHORITY[action, role] is OWN
+
+
+STATUS_ACTION: dict[ThreadStatus, Action] = {
+    ThreadStatus.ACTIVE: Action.BLOCK,
+    ThreadStatus.BLOCKED: Action.BLOCK,
+    ThreadStatus.RESOLVED: Action.RESOLVE,
+    ThreadStatus.CLOSED: Action.CLOSE,
+}
+"""What it takes to ask for a status."""
+
+
+def check_issue(role: Role, workspace_id: str, for_workspace_id: str, agent_id: str) -> None:
+    """Raise unless a caller of this role and workspace may let this agent of that workspace have a token."""
+    check(Action.ISSUE_TOKEN, role)
+    if workspace_id not in (for_workspace_id, HOME_WORKSPACE):
+        raise OutOfScopeWorkspace("only operators of the home workspace issue tokens for another one")
+    if agent_id in RESERVED:
+        raise InvalidArgument(f"{agent_id} is the bridge's own name", path="agent_id")

@@ -1,0 +1,36 @@
+"""Whether the database is there, is at this code's migrations, and whether this host carried out a canary row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from sqlalchemy import text
+
+from bridge.db.deps import Deps
+from bridge.db.migrate import current, head
+
+_CANARY = text("SELECT canary_claimed_at IS NOT NULL FROM hosts WHERE host = :host")
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """`migrations`: ok or behind; `canary`: ok or waiting."""
+
+    migrations: str
+    canary: str
+
+
+@cache
+def _head() -> str:
+    return head()
+
+
+def readiness(deps: Deps) -> Readiness:
+    """Ask the database. Raises Unavailable."""
+    with deps.db.plain() as connection:
+        at_head = current(connection) == _head()
+        claimed = (
+            at_head and connection.execute(_CANARY, {"host": deps.settings.host_name}).scalar_one_or_none()
+        )
+    return Readiness("ok" if at_head else "behind", "ok" if claimed else "waiting")
