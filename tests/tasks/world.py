@@ -182,7 +182,11 @@ class Wrapper:
         """Connect and register; the host's answer is the greeting."""
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(DEADLINE_S)
-        self._socket.connect(str(self.settings.host_socket))
+        try:
+            self._socket.connect(str(self.settings.host_socket))
+        except OSError:
+            self._socket.close()
+            raise
         self._file = self._socket.makefile("rb")
         hello = {
             "op": "register",
