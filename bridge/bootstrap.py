@@ -21,6 +21,7 @@ from bridge.config import Settings
 from bridge.db.deps import Deps
 from bridge.db.host_term import HostTerms
 from bridge.db.keeper import Keeping
+from bridge.db.migrate import prepare
 from bridge.db.policy_store import policy_loader
 from bridge.db.retention import Retention
 from bridge.db.revocation_store import revocations_loader
@@ -89,3 +90,8 @@ def build(settings: Settings, *, process: Process) -> Container:
         tokens=tokens_of(settings, revocations_loader(db)),
         ids=ids,
     )
+
+
+def prepare_database(settings: Settings) -> tuple[str, str]:
+    """Bring the database to the head of the migrations; the revisions before and after."""
+    return prepare(settings.database_url_in_force)

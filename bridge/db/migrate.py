@@ -8,7 +8,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, NullPool, create_engine, text
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 
@@ -37,3 +37,21 @@ def head() -> str:
 def current(connection: Connection) -> str:
     """The revision that the database is at."""
     return MigrationContext.configure(connection).get_current_revision() or ""
+
+
+def prepare(url: str) -> tuple[str, str]:
+    """Migrate, and forget what the last run's hosts said: the revisions before and after."""
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.connect() as connection:
+        before = current(connection)
+    upgrade(url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE hosts SET canary_asked_at = NULL, canary_claimed_at = NULL"))
+        connection.execute(
+            text(
+                "INSERT INTO workspaces (workspace_id, created_at) VALUES ('default', bridge_now()) ON CONFLICT DO NOTHING"
+            )
+        )
+        after = current(connection)
+    engine.dispose()
+    return before, after

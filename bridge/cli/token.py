@@ -1,0 +1,103 @@
+"""`bridge token`: issue, revoke, inspect. What is issued is printed alone, so that it can be put into a file."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bridge.cli.connection import AsJson, Data, TokenPath, Url, connect, show
+from bridge.core.errors import InvalidArgument
+
+app = typer.Typer(no_args_is_help=True)
+UNITS_S = {"s": 1, "m": 60, "h": 3600}
+
+
+@app.command()
+def issue(
+    agent: Annotated[str, typer.Option(help="The agent it is for.")],
+    role: Annotated[
+        str, typer.Option(help="participant, coordinator, operator, auditor or host.")
+    ] = "participant",
+    session: Annotated[str | None, typer.Option(help="Its session; not given: one is made.")] = None,
+    workspace: Annotated[str | None, typer.Option(help="Its workspace; not given: the operator's.")] = None,
+    ttl: Annotated[str, typer.Option(help="How long it lives, at most 1h: 90s, 30m, 1h.")] = "1h",
+    data: Data = None,
+    url: Url = None,
+    token_file: TokenPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Issue a token and print it alone."""
+    fields = {"role": role, "session_id": session, "workspace_id": workspace, "ttl_s": seconds(ttl)}
+    with connect(data, url, token_file) as client:
+        answer = client.issue_token(agent, **fields)
+    show(answer, as_json=as_json, text=str(answer["token"]))
+
+
+@app.command()
+def revoke(
+    agent: Annotated[str | None, typer.Option(help="All tokens of this agent.")] = None,
+    session: Annotated[str | None, typer.Option(help="All tokens of this session.")] = None,
+    jti: Annotated[str | None, typer.Option(help="The token with this id.")] = None,
+    reason: Annotated[str, typer.Option(help="Why.")] = "revoked by an operator",
+    data: Data = None,
+    url: Url = None,
+    token_file: TokenPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Revoke tokens, in force everywhere within a second."""
+    named = [(kind, value) for kind, value in (("agent", agent), ("session", session), ("jti", jti)) if value]
+    if len(named) != 1:
+        print("bridge: give one of --agent, --session, --jti", file=sys.stderr)
+        raise typer.Exit(2)
+    kind, value = named[0]
+    with connect(data, url, token_file) as client:
+        answer = client.call(
+            "POST", "/v1/tokens/revocations", json={"kind": kind, "value": value, "reason": reason}
+        )
+    show(answer, as_json=as_json, text=f"revoked: {kind} {value}")
+
+
+@app.command()
+def inspect(
+    path: Annotated[
+        Path | None, typer.Argument(help="File with the token; not given: standard input.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a token says, without its signature and without checking it."""
+    token = (path.read_text() if path else sys.stdin.read()).strip()
+    claims = _claims(token)
+    lines = [f"{name}: {_told(name, value)}" for name, value in claims.items()]
+    show(claims, as_json=as_json, text="\n".join(lines))
+
+
+def seconds(text: str) -> int:
+    """A span such as 90s, 30m or 1h. Raises InvalidArgument."""
+    found = re.fullmatch(r"(\d{1,6})([smh]?)", text)
+    if found is None:
+        raise InvalidArgument(f"{text!r} is no span: write 90s, 30m or 1h", path="ttl")
+    return int(found[1]) * UNITS_S[found[2] or "s"]
+
+
+def _claims(token: str) -> dict[str, Any]:
+    try:
+        payload = token.split(".")[1]
+        found = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (IndexError, ValueError) as error:
+        raise InvalidArgument("this is no token") from error
+    if not isinstance(found, dict):
+        raise InvalidArgument("this is no token")
+    return found
+
+
+def _told(name: str, value: Any) -> str:  # noqa: ANN401  a claim
+    if name in ("iat", "exp", "nbf") and isinstance(value, (int, float)):
+        return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return str(value)
