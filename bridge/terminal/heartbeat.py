@@ -36,7 +36,7 @@ class SessionClient(Protocol):
     def token(self) -> str:
         """Return a token that is valid now, refreshed if need be."""
 
-    def heartbeat(self, session_id: str, *, runtime: str, resumable: bool, status: str) -> None:
+    def heartbeat(self, session_id: str, *, runtime: str, resumable: bool, status: str) -> object:
         """Tell the bridge that the session lives."""
 
 

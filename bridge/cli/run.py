@@ -1,0 +1,147 @@
+"""`bridge run --agent reviewer -- CMD...`: an agent program in this terminal, so that it can be woken.
+
+Rules of this file:
+- It joins three strangers: the preset (data), the client (HTTP) and the terminal. Nothing of the work is done here.
+- The agent's own token comes from the stack on this machine, by its operator; or, with `--url`, from `BRIDGE_TOKEN`
+  or `--token-file`. No secret is ever part of a command line.
+- The program's exit code is ours.
+"""
+
+import base64
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+
+from bridge.adapters.ids import Uuid7Ids
+from bridge.adapters.presets import UnknownPresetError, load_preset
+from bridge.client import ApiError, Client, SessionToken, StackOperator
+from bridge.config import Settings, load_settings
+from bridge.core.errors import Unauthorized, Unavailable
+from bridge.terminal import Options, Rules
+from bridge.terminal import run as run_agent
+
+OVER = frozenset({"TOKEN_EXPIRED", "UNAUTHORIZED"})
+RETRY_FOR_S = 0.0
+"""The heartbeat comes again by itself: a call that fails is not repeated."""
+
+
+class OwnSession:
+    """The session's client: its own token, renewed; issued anew by the stack when it is over (a machine slept)."""
+
+    def __init__(
+        self, settings: Settings, url: str, agent_id: str, session_id: str, token: str | None
+    ) -> None:
+        self._settings, self._url = settings, url
+        self._agent_id, self._session_id = agent_id, session_id
+        self._given = token
+        self._open(token or self._issued())
+
+    def token(self) -> str:
+        """A token that is valid now."""
+        return self._client.token()
+
+    def heartbeat(self, session_id: str, *, runtime: str, resumable: bool, status: str) -> object:
+        """Say that the session lives."""
+        try:
+            return self._client.heartbeat(session_id, runtime=runtime, resumable=resumable, status=status)
+        except ApiError as error:
+            if error.code not in OVER or self._given is not None:
+                raise
+            self._client.close()
+            self._open(self._issued())
+            return self._client.heartbeat(session_id, runtime=runtime, resumable=resumable, status=status)
+
+    def _open(self, token: str) -> None:
+        self._client = Client(self._url, SessionToken(self._url, token), retry_for_s=RETRY_FOR_S)
+
+    def _issued(self) -> str:
+        operator = StackOperator(self._settings.data_dir)
+        with Client(self._url, operator, retry_for_s=RETRY_FOR_S) as client:
+            answer = client.issue_token(self._agent_id, role="participant", session_id=self._session_id)
+        return str(answer["token"])
+
+
+def run(
+    command: Annotated[list[str], typer.Argument(help="The program and its arguments, after --.")],
+    agent: Annotated[str, typer.Option(help="The agent that the program is.")],
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Folder of the stack's data (or BRIDGE_DATA).")
+    ] = None,
+    url: Annotated[
+        str | None, typer.Option(help="Another bridge than the stack's; needs BRIDGE_TOKEN or --token-file.")
+    ] = None,
+    token_file: Annotated[Path | None, typer.Option(help="File with the agent's token.")] = None,
+    session: Annotated[str | None, typer.Option(help="The session's id; not set: a new one.")] = None,
+    preset: Annotated[str, typer.Option(help="What the program's input line looks like.")] = "line",
+    headless: Annotated[
+        bool,
+        typer.Option("--headless", help="Without this terminal: no keys are read, nothing is shown."),
+    ] = False,
+    log: Annotated[
+        Path | None, typer.Option(help="File that gets a copy of the program's output (with --headless).")
+    ] = None,
+) -> None:
+    """Run an agent program in this terminal, so that it can be woken. Its exit code is ours."""
+    if log is not None and not headless:
+        raise typer.BadParameter("only with --headless: the terminal has it already", param_hint="--log")
+    try:
+        rules = Rules(**load_preset(preset).screen.arguments())
+    except UnknownPresetError as error:
+        raise typer.BadParameter(str(error), param_hint="--preset") from error
+    settings = load_settings(data_dir=data, url=url, token_file=token_file)
+    address, token = _bridge(settings)
+    claims = _claims(token)
+    if claims and claims.get("agent_id") != agent:
+        raise Unauthorized(f"the token is {claims.get('agent_id')}'s, not {agent}'s")
+    session_id = str(claims.get("session_id") or session or Uuid7Ids().new("ses"))
+    if session is not None and session != session_id:
+        raise Unauthorized(f"the token is for the session {session_id}, not {session}")
+    settings.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    options = Options(
+        command=tuple(command),
+        agent_id=agent,
+        session_id=session_id,
+        url=address,
+        preset=preset,
+        rules=rules,
+        host_socket=settings.host_socket,
+        private_dir=settings.run_dir / "agents",
+        headless=headless,
+        log=log,
+        environment={"BRIDGE_DATA": None, "BRIDGE_DATA_DIR": None, "DATABASE_URL": None, "BROKER_URL": None},
+    )
+    try:
+        code = run_agent(options, OwnSession(settings, address, agent, session_id, token))
+    except httpx.HTTPError as error:
+        raise Unavailable(f"no bridge answers at {address}: {error}") from error
+    raise typer.Exit(code)
+
+
+def _bridge(settings: Settings) -> tuple[str, str | None]:
+    """The address, and the token that came with it; none: the stack's operator is to issue one."""
+    token = settings.token.get_secret_value() if settings.token else None
+    if settings.token_file is not None:
+        token = settings.token_file.read_text().strip()
+    if settings.url is not None:
+        if token is None:
+            raise Unauthorized("with --url, BRIDGE_TOKEN or --token-file is needed")
+        return settings.url, token
+    try:
+        return str(json.loads(settings.stack_file.read_text())["url"]), token
+    except (OSError, ValueError, KeyError) as error:
+        raise Unavailable(
+            f"no stack runs on {settings.data_dir} (start one with: bridge up), and no --url was given"
+        ) from error
+
+
+def _claims(token: str | None) -> dict[str, Any]:
+    """What the token says of its bearer; the bridge checks it, we only spare the user a detour."""
+    try:
+        payload = (token or "").split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (IndexError, ValueError):
+        return {}
+    return claims if isinstance(claims, dict) else {}
