@@ -9,7 +9,7 @@ from bridge.core.wake_events import CursorMoved, Wake
 from bridge.db.cursor_store import move_forward, position
 from bridge.db.deps import Deps
 from bridge.db.wake_record import record
-from bridge.db.wake_store import lock, look
+from bridge.db.wake_store import lock_open, look
 
 
 def ack_wake(deps: Deps, caller: Caller, wake_id: str) -> Wake:
@@ -22,8 +22,8 @@ def ack_wake(deps: Deps, caller: Caller, wake_id: str) -> Wake:
         offered = max(seen.offered_seq, seen.offering_seq)
         move_forward(uow, seen.thread_id, caller.agent_id, offered)
         cursor = position(uow, seen.thread_id, caller.agent_id).last_read_seq or 0
-        locked = lock(uow, wake_id)
-        now = uow.now(locked.updated_at)
-        decision = decide(locked.wake, CursorMoved(cursor), policy, now)
-        record(uow, deps.ids, policy, locked, decision, "cursor_moved", now)
-    return decision.state
+        for locked in lock_open(uow, seen.thread_id, [caller.agent_id]):  # it, or the one that followed
+            now = uow.now(locked.updated_at)
+            decision = decide(locked.wake, CursorMoved(cursor), policy, now)
+            record(uow, deps.ids, policy, locked, decision, "cursor_moved", now)
+        return look(uow, wake_id)

@@ -7,14 +7,12 @@ from bridge.core.errors import ClaimMismatch
 from bridge.core.session import Attached, decide
 from bridge.db.agent_store import change_agent, know_agent, know_session, need_session, store_session
 from bridge.db.deps import Deps
-from bridge.db.wake_record import rouse
 
 
 def attach_session(
     deps: Deps, workspace_id: str, agent_id: str, session_id: str, *, host: str, pid: int, runtime: str
 ) -> int:
     """The term under which the session is held: whoever attaches later holds a higher one. Raises ClaimMismatch."""
-    policy = deps.policies.current(workspace_id)
     with deps.unit(workspace_id, actor=f"host:{host}") as uow:
         now = uow.now()
         know_agent(uow, agent_id, now)
@@ -23,8 +21,8 @@ def attach_session(
         session, row = need_session(uow, session_id)
         if session.agent_id != agent_id:
             raise ClaimMismatch("the session belongs to another agent", session_id=session_id)
+        now = uow.now(row["updated_at"])
         after = decide(session, Attached(host, pid, runtime), now)
         store_session(uow, row, session, after, now)
-    with deps.unit(workspace_id, actor=f"host:{host}") as uow:
-        rouse(uow, deps.ids, policy, agent_id, alive=True)
+    deps.sign_of_life(workspace_id, agent_id)
     return after.term

@@ -11,7 +11,6 @@ from bridge.core.session import Heartbeat, decide
 from bridge.core.states import Role, SessionStatus
 from bridge.db.agent_store import know_agent, know_session, need_session, store_session
 from bridge.db.deps import Deps
-from bridge.db.wake_record import rouse
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,6 @@ def heartbeat_session(
     """Record the heartbeat of the caller's own session. Raises ClaimMismatch for any other."""
     if session_id != caller.session_id:
         raise ClaimMismatch("a heartbeat is for the session in the token", session_id=session_id)
-    policy = deps.policies.current(caller.workspace_id)
     with deps.unit(caller.workspace_id, caller) as uow:
         now = uow.now()
         know_agent(uow, caller.agent_id, now, is_human=caller.role is Role.OPERATOR)
@@ -40,10 +38,9 @@ def heartbeat_session(
         session, row = need_session(uow, session_id)
         if session.agent_id != caller.agent_id:
             raise ClaimMismatch("the session belongs to another agent", session_id=session_id)
-        now = max(now, row["updated_at"])
+        now = uow.now(row["updated_at"])
         after = decide(session, Heartbeat(runtime, resumable, status), now)
         store_session(uow, row, session, after, now)
     if status is not SessionStatus.OFFLINE:
-        with deps.unit(caller.workspace_id, caller) as uow:
-            rouse(uow, deps.ids, policy, caller.agent_id, alive=True)
+        deps.sign_of_life(caller.workspace_id, caller.agent_id)
     return SessionView(session_id, caller.agent_id, runtime, after.status.value, after.attached, now)

@@ -16,7 +16,7 @@ from typing import Any
 from bridge.core import thread as core
 from bridge.core import wake as wake_core
 from bridge.core.caller import Caller
-from bridge.core.effects import OpenWakes
+from bridge.core.effects import CancelWakes, Notify, OpenWakes
 from bridge.core.errors import (
     CursorOutOfRange,
     Forbidden,
@@ -34,6 +34,7 @@ from bridge.db.idempotency import remember, replayed, take_key
 from bridge.db.thread_store import (
     LockedThread,
     Member,
+    carry_out,
     first_rings,
     lock_thread,
     members,
@@ -42,7 +43,7 @@ from bridge.db.thread_store import (
     store_message,
 )
 from bridge.db.uow import UnitOfWork
-from bridge.db.wake_record import record, rouse
+from bridge.db.wake_record import record
 from bridge.db.wake_store import lock_open
 
 ROUTE = "post_message"
@@ -98,6 +99,10 @@ def post_message(deps: Deps, caller: Caller, thread_id: str, draft: Draft, key: 
     Raises NotFound, Forbidden (no participant), ThreadNotOpen, InvalidArgument (a recipient who is not there, too many
     recipients), IdempotencyConflict, CursorOutOfRange, Unavailable.
     """
+    if draft.kind is MessageKind.SYSTEM:
+        raise InvalidArgument("system messages are the server's own", path="kind")
+    if draft.event is not None and draft.kind is not MessageKind.EVENT:
+        raise InvalidArgument("only a message of kind event carries an event", path="event")
     policy = deps.policies.current(caller.workspace_id)
     fast = draft.kind is MessageKind.CHAT and draft.in_reply_to is None and draft.last_read_seq is None
     with deps.gate.of(thread_id):
@@ -105,8 +110,7 @@ def post_message(deps: Deps, caller: Caller, thread_id: str, draft: Draft, key: 
         if answer is None:
             answer = _slow(deps, caller, thread_id, draft, key, policy)
     if answer.get("sender_is_woken") and "replayed" not in answer:
-        with deps.unit(caller.workspace_id, caller) as uow:
-            rouse(uow, deps.ids, policy, caller.agent_id, alive=True)
+        deps.sign_of_life(caller.workspace_id, caller.agent_id)
     return _posted(answer)
 
 
@@ -163,15 +167,19 @@ def _slow(
         recipients = _recipients(people, caller.agent_id, draft, policy)
         event = _event(uow, locked, people[caller.agent_id], draft)
         decision = core.decide(locked.thread, event, policy, now)
+        # In the lock order: participant, finding, wakes, notices.
         cursor = _cursor(uow, locked, draft)
-        if cursor is not None:
-            _move_cursor(uow, deps, policy, locked, people[caller.agent_id], cursor, recipients, now)
+        moved = cursor is not None and move_forward(uow, thread_id, caller.agent_id, cursor)
         store_finding(uow, thread_id, draft.event, locked.thread.last_seq + 1, now)
+        if cursor is not None and moved:
+            _read_own_wake(uow, deps, policy, thread_id, caller.agent_id, cursor, now)
         wakes = _wakes(deps, decision, recipients, people, draft)
         message = _message(deps, caller, draft)
-        others = tuple(effect for effect in decision.effects if not isinstance(effect, OpenWakes))
-        record_thread(uow, deps.ids, policy, locked, decision.state, others, now)
+        notes = tuple(effect for effect in decision.effects if isinstance(effect, Notify))
+        cancels = tuple(effect for effect in decision.effects if isinstance(effect, CancelWakes))
+        record_thread(uow, deps.ids, policy, locked, decision.state, cancels, now)
         stored = store_message(uow, policy, thread_id, message, wakes, now)
+        carry_out(uow, deps.ids, policy, decision.state, notes, now)
         answer = stored | {"thread_status": decision.state.status.value}
         if key is not None:
             remember(uow, caller.agent_id, f"{ROUTE}:{thread_id}", key, answer)
@@ -224,22 +232,22 @@ def _cursor(uow: UnitOfWork, locked: LockedThread, draft: Draft) -> int | None:
     return max(seqs) if seqs else None
 
 
-def _move_cursor(
-    uow: UnitOfWork,
-    deps: Deps,
-    policy: Policy,
-    locked: LockedThread,
-    sender: Member,
-    cursor: int,
-    recipients: list[str],
-    now: datetime,
+def _read_own_wake(
+    uow: UnitOfWork, deps: Deps, policy: Policy, thread_id: str, agent_id: str, cursor: int, now: datetime
 ) -> None:
-    if not move_forward(uow, locked.thread.thread_id, sender.agent_id, cursor):
-        return
-    for row in lock_open(uow, locked.thread.thread_id, sorted({sender.agent_id, *recipients})):
-        if row.wake.agent_id == sender.agent_id:
-            decision = wake_core.decide(row.wake, CursorMoved(cursor), policy, max(now, row.updated_at))
-            record(uow, deps.ids, policy, row, decision, "cursor_moved", max(now, row.updated_at))
+    """The sender's own wake hears of its cursor. All of the thread's are locked first: their order is by agent."""
+    for row in lock_open(uow, thread_id):
+        if row.wake.agent_id == agent_id:
+            at = max(now, row.updated_at)
+            record(
+                uow,
+                deps.ids,
+                policy,
+                row,
+                wake_core.decide(row.wake, CursorMoved(cursor), policy, at),
+                "cursor_moved",
+                at,
+            )
 
 
 def _wakes(

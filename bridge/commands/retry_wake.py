@@ -8,7 +8,7 @@ from bridge.core.errors import InvalidTransition, ThreadNotOpen
 from bridge.core.states import WAKE_OPEN
 from bridge.db.deps import Deps
 from bridge.db.thread_store import is_member
-from bridge.db.wake_record import open_next
+from bridge.db.wake_record import audit_wake, open_next
 from bridge.db.wake_store import lock
 
 
@@ -22,6 +22,7 @@ def retry_wake(deps: Deps, caller: Caller, wake_id: str) -> str:
             raise InvalidTransition(f"the wake is {locked.wake.state}: cancel it first, or let it go on")
         now = uow.now(locked.updated_at)
         opened = open_next(uow, deps.ids, policy, locked.wake, locked.wake.target_seq, now, retry_of=wake_id)
-    if opened is None:
-        raise ThreadNotOpen("the thread is not open")
+        if opened is None:
+            raise ThreadNotOpen("the thread is not open")
+        audit_wake(uow, locked, "wake.retried", {"opened": opened}, now)
     return opened

@@ -16,7 +16,15 @@ from bridge.core.states import ThreadStatus, WaitReason, WakeState
 from bridge.core.wake_events import Forced
 from bridge.db.deps import Deps
 from bridge.db.idempotency import remember, replayed, take_key
-from bridge.db.thread_store import LockedThread, Member, lock_thread, members, store_message, system_message
+from bridge.db.thread_store import (
+    LockedThread,
+    Member,
+    audit_thread,
+    lock_thread,
+    members,
+    store_message,
+    system_message,
+)
 from bridge.db.uow import UnitOfWork
 from bridge.db.wake_record import insert_wake, record
 from bridge.db.wake_store import facts, lock
@@ -109,6 +117,8 @@ def _open(
     standing: str | None
     if prompt is None:
         standing = insert_wake(uow, born, born.due_at, now)
+        said = {"agent_id": target.agent_id, "reason": reason, "wake_id": standing, "target_seq": seq}
+        audit_thread(uow, locked, "thread.wake_triggered", said, now)
     else:
         message = system_message(deps.ids, prompt) | {
             "to": [target.agent_id],

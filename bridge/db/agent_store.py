@@ -49,6 +49,7 @@ def change_agent(uow: UnitOfWork, agent_id: str, change: Callable[[Agent], Agent
     new = change(old)
     if new == old:
         return old
+    now = uow.now(row["updated_at"])  # the caller's was read before this lock
     changed = {name: value for name, value in agent_to_row(new).items() if getattr(old, name) != value}
     n, head = row["audit_n"], row["audit_head"]
     if set(changed) - {"listening_until"}:

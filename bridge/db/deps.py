@@ -37,15 +37,21 @@ class Deps:
             yield uow
         rings = list(uow.rings)
         for agent_id in sorted(uow.roused):
-            rings += self._rouse(workspace_id, agent_id)
+            rings += self._rouse(workspace_id, agent_id, alive=False)
         if rings:
             self.gateway.ring(rings)
 
-    def _rouse(self, workspace_id: str, agent_id: str) -> list[Ring]:
-        """The session is free: the agent's next wake need not wait for its recheck. Losing this costs only time."""
+    def sign_of_life(self, workspace_id: str, agent_id: str) -> None:
+        """The agent did something, and that is committed: its wakes look again. Never fails the call that says so."""
+        rings = self._rouse(workspace_id, agent_id, alive=True)
+        if rings:
+            self.gateway.ring(rings)
+
+    def _rouse(self, workspace_id: str, agent_id: str, *, alive: bool) -> list[Ring]:
+        """The agent's next wake need not wait for its recheck. Losing this costs only time."""
         try:
             with self.db.unit(workspace_id) as uow:
-                rouse(uow, self.ids, self.policies.current(workspace_id), agent_id, alive=False)
+                rouse(uow, self.ids, self.policies.current(workspace_id), agent_id, alive=alive)
         except (Conflict, Unavailable):
             return []
         return uow.rings

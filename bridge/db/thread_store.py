@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -153,8 +154,30 @@ def record_thread(
         n, head = uow.audit(said, n=old.row["audit_n"], head=old.row["audit_head"], at=now)
         values |= {"audit_n": n, "audit_head": head}
     uow.run(update(threads).where(threads.c.thread_id == new.thread_id).values(**values))
+    carry_out(uow, ids, policy, new, effects, now)
+
+
+def audit_thread(
+    uow: UnitOfWork, locked: LockedThread, what: str, after: Mapping[str, Any], now: datetime
+) -> None:
+    """What was done to a locked thread without changing its status: who, and why."""
+    said = uow.said("thread", locked.thread.thread_id, what, {}, after)
+    n, head = uow.audit(said, n=locked.row["audit_n"], head=locked.row["audit_head"], at=now)
+    values = {"audit_n": n, "audit_head": head, "updated_at": now}
+    uow.run(update(threads).where(threads.c.thread_id == locked.thread.thread_id).values(**values))
+
+
+def carry_out(
+    uow: UnitOfWork,
+    ids: IdSource,
+    policy: Policy,
+    thread: Thread,
+    effects: tuple[Effect, ...],
+    now: datetime,
+) -> None:
+    """Do what the core asked for of a locked thread's wakes, messages and notices."""
     for effect in effects:
-        _carry_out(uow, ids, policy, new, effect, now)
+        _carry_out(uow, ids, policy, thread, effect, now)
 
 
 def _carry_out(

@@ -19,13 +19,14 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from bridge.config import Settings
 from bridge.core.caller import Caller
-from bridge.core.errors import Conflict, Unavailable
+from bridge.core.errors import Conflict, InvalidArgument, Unavailable
 from bridge.db.audit import AuditEvent, audit_events, chain_hash
 from bridge.ports.gateway import Ring
 
 ACT_AS = {"app": "wakebridge_app", "keeper": "wakebridge_keeper"}
 UNIQUE_VIOLATION = "23505"
 LOCK_NOT_AVAILABLE, DEADLOCK, QUERY_CANCELED, SERIALIZATION = "55P03", "40P01", "57014", "40001"
+UNSTORABLE = frozenset({"22P05", "22P02", "22021"})
 
 
 def sqlalchemy_url(settings: Settings) -> str:
@@ -171,6 +172,8 @@ def translated() -> Iterator[None]:
         state = getattr(error.orig, "sqlstate", None)
         if state in (LOCK_NOT_AVAILABLE, DEADLOCK, SERIALIZATION):
             raise Conflict("somebody else is changing the same thing: try again", sqlstate=state) from error
+        if state in UNSTORABLE:
+            raise InvalidArgument("a text has a character that cannot be stored (NUL, or half a pair)") from error
         if state == QUERY_CANCELED or isinstance(error, OperationalError):
             raise Unavailable("the database did not answer in time", sqlstate=state) from error
         raise

@@ -61,15 +61,31 @@ def record(
     new = decision.state
     if new != old.wake:
         _store(uow, old, new, event, now)
-    for effect in decision.effects:
+    for effect in sorted(decision.effects, key=_in_lock_order):
         _carry_out(uow, ids, policy, new, effect, now)
+
+
+_LOCK_ORDER: tuple[type[Effect], ...] = (
+    MarkUnreachable,
+    TakeProbe,
+    OpenNext,
+    BeginAttempt,
+    LeaveAttempt,
+    Notify,
+)
+
+
+def _in_lock_order(effect: Effect) -> int:
+    return _LOCK_ORDER.index(type(effect)) if isinstance(effect, _LOCK_ORDER) else len(_LOCK_ORDER)
 
 
 def _store(uow: UnitOfWork, old: Locked, new: core.Wake, event: str, now: datetime) -> None:
     n, head = old.audit_n, old.audit_head
     moved = old.wake.state is not new.state
-    if moved and (old.wake.state, new.state) not in CLAIMS:
-        said = uow.said("wake", new.wake_id, f"wake.{new.state}", _brief(old.wake), _brief(new))
+    asked = (new.forced and not old.wake.forced) or new.cancel != old.wake.cancel
+    if asked or (moved and (old.wake.state, new.state) not in CLAIMS):
+        what = event if asked and not moved else new.state
+        said = uow.said("wake", new.wake_id, f"wake.{what}", _brief(old.wake), _brief(new))
         n, head = uow.audit(said, n=n, head=head, at=now)
     due_now = new.state in WAKE_OPEN and new.due_at <= now
     values = to_row(new) | {
@@ -84,7 +100,7 @@ def _store(uow: UnitOfWork, old: Locked, new: core.Wake, event: str, now: dateti
     }
     if uow.run(_RECORD, values).rowcount != 1:
         raise Conflict("the wake was changed by another hand", wake_id=new.wake_id)
-    if moved or old.wake.reason is not new.reason or old.wake.accepted_at != new.accepted_at:
+    if moved or asked or old.wake.reason is not new.reason or old.wake.accepted_at != new.accepted_at:
         uow.run(wake_events.insert(), _history(old, new, event, now))
     if due_now:
         ring(uow, new, old.host)
@@ -122,8 +138,18 @@ def _brief(wake: core.Wake) -> dict[str, Any]:
         "reason": wake.reason.value,
         "target_seq": wake.target_seq,
         "offered_seq": wake.offered_seq,
-        "why": wake.why,
+        "why": wake.cancel or wake.why,
     }
+
+
+_AUDITED = text("UPDATE wakes SET audit_n = :n, audit_head = :head WHERE wake_id = :wake_id")
+
+
+def audit_wake(uow: UnitOfWork, locked: Locked, what: str, after: dict[str, Any], now: datetime) -> None:
+    """What was done about a locked wake without changing it: who, and why."""
+    said = uow.said("wake", locked.wake.wake_id, what, {}, after)
+    n, head = uow.audit(said, n=locked.audit_n, head=locked.audit_head, at=now)
+    uow.run(_AUDITED, {"n": n, "head": head, "wake_id": locked.wake.wake_id})
 
 
 def _carry_out(
@@ -213,9 +239,13 @@ SELECT :wake_id, :workspace_id, :thread_id, :agent_id, coalesce(a.host, 'local')
 FROM threads t LEFT JOIN agents a ON a.workspace_id = :workspace_id AND a.agent_id = :agent_id
 WHERE t.thread_id = :thread_id AND (t.status IN ('active', 'resolved') OR a.is_human)
 ON CONFLICT (thread_id, agent_id) WHERE state IN ('pending', 'delivering', 'touching', 'waiting')
-DO UPDATE SET target_seq = greatest(wakes.target_seq, excluded.target_seq), version = wakes.version + 1
+DO UPDATE SET target_seq = greatest(wakes.target_seq, excluded.target_seq), version = wakes.version + 1,
+    cancel = CASE WHEN excluded.target_seq > wakes.target_seq THEN NULL ELSE wakes.cancel END
 RETURNING wake_id, host, (xmax = 0) AS born
 """)
+
+
+_PROBE_AT = text("SELECT probe_at FROM agents WHERE workspace_id = :workspace_id AND agent_id = :agent_id")
 
 
 def open_next(
@@ -229,7 +259,8 @@ def open_next(
     retry_of: str | None = None,
 ) -> str | None:
     """Open a wake for the same agent and thread, behind its breaker if that is open. None if the thread is not open."""
-    probe_at = change_agent(uow, old.agent_id, lambda agent: agent, now).probe_at
+    who = {"workspace_id": uow.workspace_id, "agent_id": old.agent_id}
+    probe_at = uow.run(_PROBE_AT, who).scalar_one_or_none()  # read, not locked: wakes come before agents
     unreachable = probe_at is not None and retry_of is None
     born = core.birth(
         wake_id=ids.new("wake_"),

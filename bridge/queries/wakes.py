@@ -94,6 +94,7 @@ def list_wakes(
     before: tuple[datetime, str] | None = None,
 ) -> list[WakeView]:
     """The newest first; those of the caller's own threads where its role says so."""
+    check(Action.READ_THREAD, caller.role, own=True)
     query = select(wakes).where(wakes.c.workspace_id == caller.workspace_id)
     for column, value in ((wakes.c.state, state), (wakes.c.agent_id, agent), (wakes.c.thread_id, thread)):
         query = query if value is None else query.where(column == value)

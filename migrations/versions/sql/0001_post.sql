@@ -12,8 +12,8 @@ BEGIN
     UPDATE threads SET last_seq = last_seq + 1,
         message_head = sha256(coalesce(message_head, '\x'::bytea)
             || convert_to(p_thread || E'\x1f' || (last_seq + 1)::text || E'\x1f' || (p_message->>'sender') || E'\x1f'
-                || (p_message->>'kind') || E'\x1f' || coalesce((p_message->'event')::text, '') || E'\x1f'
-                || coalesce((p_message->'metadata')::text, ''), 'utf8')
+                || (p_message->>'kind') || E'\x1f' || coalesce(nullif(p_message->'event', 'null'::jsonb)::text, '') || E'\x1f'
+                || coalesce(nullif(p_message->'metadata', 'null'::jsonb)::text, ''), 'utf8')
             || sha256(convert_to(p_message->>'body', 'utf8'))),
         updated_at = p_now
     WHERE thread_id = p_thread AND workspace_id = p_workspace
@@ -58,6 +58,8 @@ BEGIN
         FROM due ORDER BY agent_id
         ON CONFLICT (thread_id, agent_id) WHERE state IN ('pending', 'delivering', 'touching', 'waiting')
         DO UPDATE SET target_seq = greatest(w.target_seq, excluded.target_seq), version = w.version + 1,
+            -- An end that was asked for while it is typed was asked for what was there then, not for this message.
+            cancel = CASE WHEN excluded.target_seq > w.target_seq THEN NULL ELSE w.cancel END,
             updated_at = greatest(w.updated_at, p_now)
         RETURNING w.wake_id, w.agent_id, w.state, w.reason, w.due_at, w.host, w.policy_version, (xmax = 0) AS born
     ), told AS (
