@@ -13,6 +13,22 @@ from bridge.core.errors import InvalidArgument
 from bridge.core.states import Rung
 
 NUMBER_MAX = 10_000_000.0
+TRIES_MAX = 100
+AT_LEAST_ONE = (
+    "lease_s",
+    "wake_life_s_max",
+    "defer_recheck_s",
+    "recheck_s",
+    "tick_s",
+    "breaker_s_initial",
+    "breaker_s_max",
+    *(
+        f"{rung}.{name}"
+        for rung in ("live", "resume", "spawn")
+        for name in ("accept_timeout_s", "read_timeout_s")
+    ),
+)
+"""Timers that would otherwise fall due again at once, for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +83,7 @@ class Policy:
 
     def backoff(self, tries: int) -> timedelta:
         """How long to wait after the nth failed try: doubling from the first, capped."""
-        seconds = min(self.backoff_s_max, self.backoff_s_initial * 2.0 ** max(0, tries - 1))
+        seconds = min(self.backoff_s_max, self.backoff_s_initial * 2.0 ** min(30, max(0, tries - 1)))
         return timedelta(seconds=seconds)
 
     def breaker(self, failures: int) -> timedelta:
@@ -110,16 +126,13 @@ def validate(policy: Policy) -> None:
             raise InvalidArgument(f"{name} must be a number from 0 to {NUMBER_MAX:g}", path=name)
         if "_s" in name and 0 < value < 1:
             raise InvalidArgument(f"{name} must be 0 or at least 1 second", path=name)
-    for name in (
-        "lease_s",
-        "wake_life_s_max",
-        "defer_recheck_s",
-        "recheck_s",
-        "tick_s",
-        "live.accept_timeout_s",
-    ):
-        if dict(_numbers(policy, ""))[name] < 1:
+    numbers = dict(_numbers(policy, ""))
+    for name in AT_LEAST_ONE:
+        if numbers[name] < 1:
             raise InvalidArgument(f"{name} must be at least 1 second", path=name)
+    for rung in Rung:
+        if rung is not Rung.OPERATOR and policy.limits(rung).tries > TRIES_MAX:
+            raise InvalidArgument(f"{rung}.tries must be at most {TRIES_MAX}", path=f"{rung}.tries")
     if policy.ladder_s > policy.wake_life_s_max:
         detail = (
             f"the ladder can take {policy.ladder_s:g} s, longer than wake_life_s_max "

@@ -134,9 +134,8 @@ def _post(thread: Thread, event: Posted, policy: Policy, now: datetime) -> Decis
             after, (OpenWakes(delay_s=policy.slow_s), Notify(f"circles:{thread.thread_id}", circle))
         )
     blocked = replace(after, status=S.BLOCKED, blocked_reason=circle)
-    return Decision(
-        blocked, (CancelWakes(circle), Notify(f"blocked:{thread.thread_id}", f"blocked: {circle}"))
-    )
+    note = Notify(f"blocked:{thread.thread_id}", f"blocked: {circle}")
+    return Decision(blocked, (CancelWakes(circle), OpenWakes(), note))
 
 
 def _post_blocked(thread: Thread, event: Posted, policy: Policy, now: datetime) -> Decision:

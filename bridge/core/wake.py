@@ -176,7 +176,7 @@ def birth(
         agent_id=agent_id,
         target_seq=target_seq,
         created_at=now,
-        due_at=born + timedelta(seconds=grace_s),
+        due_at=min(born + timedelta(seconds=grace_s), dies),
         dies_at=dies,
         since=now,
         reason=reason,

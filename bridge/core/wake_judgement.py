@@ -33,7 +33,9 @@ def ended_by(wake: Wake, facts: Facts, now: datetime) -> Decision | None:
     if facts.thread_status in (ThreadStatus.BLOCKED, ThreadStatus.CLOSED) and not facts.agent_is_operator:
         return end(replace(wake, why=f"the thread is {facts.thread_status}"), WakeState.CANCELLED)
     if now >= wake.dies_at:
-        return fail(wake, f"its life is over; it last waited for: {wake.why or wake.reason}")
+        behind_breaker = wake.reason is WaitReason.UNREACHABLE and wake.state is WakeState.PENDING
+        why = f"its life is over; it last waited for: {wake.why or wake.reason}"
+        return fail(wake, why, tried=not behind_breaker)
     return None
 
 
@@ -59,12 +61,16 @@ def leave(wake: Wake, result: str) -> tuple[Effect, ...]:
     return (LeaveAttempt(wake.attempt_id, result),) if wake.state in IN_ATTEMPT and wake.attempt_id else ()
 
 
-def fail(wake: Wake, why: str) -> Decision:
-    """Ended badly: operators and sender are told, the agent's breaker opens, what was never offered is kept."""
+def fail(wake: Wake, why: str, *, tried: bool = True) -> Decision:
+    """Ended badly: operators and sender are told, the agent's breaker opens, what was never offered is kept.
+
+    A wake that only waited behind the breaker proves nothing (`tried` False): if it kept the breaker open, one as
+    long as a wake's life would never let a probe through.
+    """
     ended = end(replace(wake, why=why), WakeState.FAILED)
     text = f"{wake.agent_id} could not be woken: {why}"
     left = (OpenNext(wake.target_seq),) if wake.target_seq > wake.offered_seq else ()
-    told = (Notify(f"wake_failed:{wake.agent_id}", text), MarkUnreachable())
+    told = (Notify(f"wake_failed:{wake.agent_id}", text), *((MarkUnreachable(),) if tried else ()))
     return Decision(ended.state, (*ended.effects, *told, *left))
 
 

@@ -10,7 +10,7 @@ from bridge.core.effects import (
     Probe,
     TakeProbe,
 )
-from bridge.core.ladder import Facts, choose
+from bridge.core.ladder import Facts, Tried, choose
 from bridge.core.policy import Policy
 from bridge.core.states import Evidence, Rung, WaitReason, WakeState
 from bridge.core.wake_events import (
@@ -114,9 +114,14 @@ def join(wake: Wake, event: Joined, policy: Policy, now: datetime) -> Decision:
         rung=event.rung,
         session_id=event.session_id,
         handed=True,
-        tried=burn(wake.tried, event.rung),
+        tried=_burn_if_left(wake.tried, event.rung, policy),
     )
     return Decision(waiting(joined, policy, now, accepted=event.accepted))
+
+
+def _burn_if_left(tried: Tried, rung: Rung, policy: Policy) -> Tried:
+    """Joining may happen on a rung that this wake has used up: the ladder grows no longer for that."""
+    return burn(tried, rung) if tried.count(rung) < policy.limits(rung).tries else tried
 
 
 def rouse(wake: Wake, event: SignOfLife, policy: Policy, now: datetime) -> Decision:
@@ -144,7 +149,11 @@ def touch(wake: Wake, event: TouchAllowed, policy: Policy, now: datetime) -> Dec
     recheck = now + timedelta(seconds=policy.recheck_s)
     if event.facts.paused is not None:
         return wait(wake, WaitReason.PAUSED, recheck, now)
-    if event.facts.session is not None and event.facts.session.in_flight:
+    session = event.facts.session
+    if session is not None and session.session_id != wake.session_id:
+        return wait(replace(wake, why="another session took the seat"), WaitReason.FALLBACK, now, now)
+    starts = rung_of(wake) is not Rung.LIVE
+    if (session is not None and session.in_flight) or (starts and not event.facts.slots_free):
         return wait(wake, WaitReason.SLOT, recheck, now)
     number = wake.attempts + 1
     touching = replace(
@@ -201,6 +210,7 @@ def handed_over(wake: Wake, event: HandedOver, policy: Policy, now: datetime) ->
         wake,
         offered_seq=max(wake.offered_seq, wake.offering_seq),
         handed=True,
+        forced=False,
         tried=burn(wake.tried, rung_of(wake)),
         why=None if accepted else event.why or event.evidence.value,
     )
@@ -229,6 +239,7 @@ def lease_over_touching(wake: Wake, event: Due, policy: Policy, now: datetime) -
         wake,
         offered_seq=max(wake.offered_seq, wake.offering_seq),
         unsure=True,
+        forced=False,
         tried=burn(wake.tried, rung_of(wake)),
         fence=wake.fence + 1,
         why="the worker vanished while it was typing",
@@ -296,11 +307,11 @@ def lost(wake: Wake, event: SessionLost, policy: Policy, now: datetime) -> Decis
 
 def _try_failed(wake: Wake, why: str, facts: Facts, policy: Policy, now: datetime) -> Decision:
     session = facts.session and replace(facts.session, in_flight=False)
-    choice = choose(wake.tried, replace(facts, session=session), policy)
+    failed = replace(_in_session(wake, facts), why=why)  # what was accepted in another session counts no more
+    choice = choose(failed.tried, replace(facts, session=session), policy)
     if choice.rung is Rung.OPERATOR and choice.wait is None:
         return fail(wake, why)
-    failed = replace(wake, why=why)
-    if choice.rung is wake.rung:
+    if choice.rung is wake.rung and failed.session_id == wake.session_id:
         later = wait(failed, WaitReason.BACKOFF, now + policy.backoff(wake.tried.count(choice.rung)), now)
     else:
         later = wait(failed, WaitReason.FALLBACK, now, now)

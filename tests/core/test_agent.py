@@ -1,0 +1,42 @@
+"""The seat is taken openly, and the breaker lets one probe through at a time."""
+
+from bridge.core.agent import Agent, alive, leave_seat, take_probe, take_seat, wake_failed
+from bridge.core.policy import Policy
+from tests.core.wakes import NOW, at
+
+POLICY = Policy()
+AGENT = Agent("ws", "reviewer")
+
+
+def test_whoever_takes_the_seat_raises_its_term_and_the_older_holder_cannot_give_it_up() -> None:
+    first = take_seat(AGENT, "s1")
+    second = take_seat(first, "s2")
+    assert (first.seat_term, second.seat_term, second.seat_session_id) == (1, 2, "s2")
+    assert leave_seat(second, "s1", first.seat_term) == second
+    assert leave_seat(second, "s2", second.seat_term).seat_session_id is None
+
+
+def test_a_session_that_takes_its_own_seat_again_has_a_new_term() -> None:
+    again = take_seat(take_seat(AGENT, "s1"), "s1")
+    assert leave_seat(again, "s1", 1) == again
+
+
+def test_each_failed_wake_opens_the_breaker_for_longer() -> None:
+    agent, minutes = AGENT, []
+    for _ in range(7):
+        agent = wake_failed(agent, POLICY, NOW)
+        assert agent.probe_at is not None
+        minutes.append((agent.probe_at - NOW).total_seconds() / 60)
+    assert minutes == [1, 2, 4, 8, 16, 30, 30]
+    assert agent.unreachable_since == NOW
+
+
+def test_one_wake_probes_and_the_others_wait_for_the_next_probe() -> None:
+    agent = wake_failed(AGENT, POLICY, NOW)
+    probing = take_probe(agent, POLICY, at(60))
+    assert probing.probe_at == at(60 + 120)
+    assert probing.failures == agent.failures
+
+
+def test_any_sign_of_life_closes_the_breaker() -> None:
+    assert alive(wake_failed(AGENT, POLICY, NOW)) == AGENT
