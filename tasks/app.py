@@ -45,7 +45,7 @@ def make_celery(settings: Settings) -> Celery:
     app.steps["worker"].add(StandbyStep)
     app.steps["worker"].add(HostStep)
     app.steps["consumer"].add(BrokerCheck)
-    _connect_signals()
+    _connect_signals(settings)
     return app
 
 
@@ -55,7 +55,7 @@ def _options(settings: Settings) -> dict[str, Any]:
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_connection_timeout": WORKER_SOCKET_TIMEOUT_S,
-        "broker_pool_limit": 4,
+        "broker_pool_limit": 32,
         "broker_pool_acquire_timeout": 1.0,
         "task_routes": {name.value: {"queue": queue} for name, queue in ROUTES.items()},
         "task_acks_late": False,
@@ -99,6 +99,7 @@ def refuse_unsafe_broker(app: Celery) -> None:
 
 def _on_worker_init(sender: Any, **_: object) -> None:  # noqa: ANN401  Celery's signature
     scope = scope_of(sender.app)
+    configure_logs(scope.settings.log_level)
     scope.name(sender.hostname)
     refuse_unsafe_broker(sender.app)
 
@@ -114,12 +115,11 @@ def _on_worker_shutdown(sender: Any, **_: object) -> None:  # noqa: ANN401  Cele
     scope_of(sender.app).close()
 
 
-def _on_setup_logging(**_: object) -> None:
-    configure_logs()
+def _connect_signals(settings: Settings) -> None:
+    def on_setup_logging(**_: object) -> None:
+        configure_logs(settings.log_level)
 
-
-def _connect_signals() -> None:
     signals.worker_init.connect(_on_worker_init)
     signals.beat_init.connect(_on_beat_init)
     signals.worker_shutdown.connect(_on_worker_shutdown)
-    signals.setup_logging.connect(_on_setup_logging)
+    signals.setup_logging.connect(on_setup_logging, weak=False)

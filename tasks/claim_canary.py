@@ -5,8 +5,17 @@ from __future__ import annotations
 from celery import Celery
 
 from bridge.adapters.metrics import canary
-from bridge.ports.tasks import TaskName
+from bridge.bootstrap import Container
+from bridge.ports.gateway import Ring
+from bridge.ports.tasks import TaskName, host_queue
 from tasks.base import BridgeTask
+
+
+def ask_canaries(container: Container, host: str | None = None) -> int:
+    """Ask every host that is seen, or this one, to show that it claims what is rung; how many."""
+    hosts = container.hosts.ask_canaries(host)
+    container.gateway.ring([Ring(TaskName.HOST_CANARY, host_queue(name), "", name) for name in hosts])
+    return len(hosts)
 
 
 def register(app: Celery) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import structlog
 from celery import Celery
 
-from bridge.adapters.metrics import duplicates_absorbed, fence_rejected
+from bridge.adapters.metrics import duplicates_absorbed, fence_rejected, fire_lateness
 from bridge.bootstrap import Container
 from bridge.commands.advance_wake import Advanced, advance_wake
 from bridge.commands.postpone_wake import postpone_wake
@@ -22,7 +22,8 @@ from bridge.commands.settle_wake import settle_wake
 from bridge.commands.touch_wake import Begun, touch_wake
 from bridge.config import Settings
 from bridge.core.errors import FenceRejected
-from bridge.core.states import Evidence, WaitReason
+from bridge.core.states import Evidence, WaitReason, WakeState
+from bridge.core.wake_events import Wake
 from bridge.ports.runtime import Handed, Line, Runtime, SessionRef
 from bridge.ports.tasks import WAKE_TASKS
 from tasks.base import BridgeTask, Scope
@@ -40,14 +41,17 @@ def register(app: Celery) -> None:
 
         @app.task(name=name.value, base=BridgeTask, bind=True)
         def ring(self: BridgeTask, workspace_id: str, wake_id: str) -> str:
-            return deliver_wake(self.scope, workspace_id, wake_id)
+            return deliver_wake(self.scope, workspace_id, wake_id, self.name)
 
 
-def deliver_wake(scope: Scope, workspace_id: str, wake_id: str) -> str:
-    """Take the wake one step on; the state it is in then, in a word. Raises NotFound, Conflict, Unavailable."""
+def deliver_wake(scope: Scope, workspace_id: str, wake_id: str, kind: str) -> str:
+    """Take the wake one step on; how it stands then, in a word. `kind`: what brought us here.
+
+    Raises NotFound, Conflict, Unavailable.
+    """
     hand = _Hand(scope.container, scope.runtime, scope.worker, workspace_id, wake_id)
     try:
-        return hand.look()
+        return hand.look(kind)
     except FenceRejected as refused:
         fence_rejected.inc()
         log.warning("wake.fenced", wake_id=wake_id, why=refused.detail)
@@ -71,13 +75,14 @@ class _Hand:
         self._workspace_id, self._wake_id = workspace_id, wake_id
         self._clock, self._since = clock, clock()
 
-    def look(self) -> str:
+    def look(self, kind: str) -> str:
         advanced = advance_wake(self._deps, self._workspace_id, self._wake_id, self._worker)
         if advanced.absorbed:
             duplicates_absorbed.inc()
             return "early" if advanced.early else "done before"
+        fire_lateness.labels(kind).observe(max(0.0, advanced.lateness_s))
         if advanced.probe is None:
-            return advanced.wake.state.value
+            return story(advanced.wake)
         crash_point(self._settings, "after_claim")
         return self._probe(advanced, advanced.probe.session_id, advanced.probe.fence)
 
@@ -92,7 +97,7 @@ class _Hand:
             return self._postpone(fence, probed.reason or WaitReason.BUSY, probed.why)
         begun = touch_wake(self._deps, self._workspace_id, self._wake_id, fence=fence, worker=self._worker)
         if not isinstance(begun, Begun):
-            return begun.state.value
+            return story(begun)
         crash_point(self._settings, "after_touching")
         return self._settle(begun, self._hand_over(self._runtime, session, begun))
 
@@ -106,7 +111,7 @@ class _Hand:
             why=why,
             worker=self._worker,
         )
-        return f"{wake.state.value}: {wake.reason.value}"
+        return story(wake)
 
     def _hand_over(self, runtime: Runtime, session: SessionRef, begun: Begun) -> Handed:
         left_s = begun.lease_s - (self._clock() - self._since) - SETTLE_S
@@ -139,6 +144,11 @@ class _Hand:
             worker=self._worker,
         )
         return f"{wake.state.value}: {handed.evidence.value}"
+
+
+def story(wake: Wake) -> str:
+    """How a wake stands, in a word or two, for those who watch the tasks go by."""
+    return f"{wake.state.value}: {wake.reason.value}" if wake.state is WakeState.PENDING else wake.state.value
 
 
 def one_line(unread: int, threads: int) -> str:

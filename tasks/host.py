@@ -25,16 +25,17 @@ from bridge.commands.attach_session import attach_session
 from bridge.commands.detach_session import detach_session
 from bridge.commands.rouse_agent import rouse_agent
 from bridge.core.errors import BridgeError, ClaimMismatch, Unauthorized
-from bridge.ports.hosts import Registered
+from bridge.ports.hosts import HeldSession, Registered
 from bridge.ports.tasks import host_queue
 from tasks.base import Scope, scope_of
+from tasks.claim_canary import ask_canaries
 from tasks.deliver_wake import crash_point
 
 log = structlog.get_logger(__name__)
 
 SEE_EVERY_S = 2.0
-RETURN_S = 5.0
-"""How long sessions have to register again after this worker took the host over."""
+RETURN_S = 4.0
+"""Sessions that are not here at two looks, so far apart, have not come back."""
 STOP_S = 5.0
 
 
@@ -92,6 +93,7 @@ class Host:
         self.server = PtyServer(scope.settings.host_socket, registrar)
         self.runtime = PtyRuntime(self.server, typing=lambda: crash_point(scope.settings, "mid_typing"))
         self._ours = False
+        self._missing: set[HeldSession] = set()
         self._since = time.monotonic()
 
     def step(self) -> None:
@@ -100,13 +102,17 @@ class Host:
             if not self.server.open():
                 return
             self._ours, self._since = True, time.monotonic()
-            self._scope.runtime = self.runtime
-            log.info("host.taken", host=self._name)
         if not self._container.hosts.see(self._name, self._holder):
+            self._scope.runtime = None
             log.error("host.held_elsewhere", host=self._name)
             return
+        if self._scope.runtime is None:
+            self._scope.runtime = self.runtime
+            log.info("host.taken", host=self._name)
+            ask_canaries(self._container, self._name)
         self.server.check_tokens()
         if time.monotonic() - self._since > RETURN_S:
+            self._since = time.monotonic()
             self._reconcile()
 
     def close(self) -> None:
@@ -114,13 +120,14 @@ class Host:
         self.server.close()
 
     def _reconcile(self) -> None:
+        believed = set(self._container.hosts.sessions_of(self._name))
         here = self.server.held()
-        for session in self._container.hosts.sessions_of(self._name):
-            if (session.workspace_id, session.session_id) not in here:
-                why = "its terminal did not come back"
-                detach_session(
-                    self._container.deps, session.workspace_id, session.session_id, session.term, why
-                )
+        missing = {held for held in believed if (held.workspace_id, held.session_id) not in here}
+        # One that is registering just now is attached before it is held here: only the second look counts.
+        for held in missing & self._missing:
+            why = "its terminal did not come back"
+            detach_session(self._container.deps, held.workspace_id, held.session_id, held.term, why)
+        self._missing = missing
 
 
 class HostStep(bootsteps.StartStopStep):

@@ -19,7 +19,7 @@ import structlog
 from celery.beat import ScheduleEntry, Scheduler
 
 from bridge.adapters.breaker import Breaker
-from bridge.adapters.metrics import doorbells, fire_lateness, oldest_due_age, publish_failures
+from bridge.adapters.metrics import doorbells, oldest_due_age, publish_failures, ring_lateness
 from bridge.core.errors import BridgeError, OurError
 from bridge.ports.gateway import Ring
 from bridge.ports.keeper import DueRow, KeptRows
@@ -120,8 +120,8 @@ class Keeper:
         now = self._clock()
         self._breaker.succeeded()
         doorbells.labels("keeper").inc(len(ids))
-        for at, _, ring in known:
-            fire_lateness.labels(ring.task.value).observe(max(0.0, now - at))
+        for at, _, _ in known:
+            ring_lateness.observe(max(0.0, now - at))
         self._rows.confirm(ids)
 
     def _failed(self, ids: Sequence[str], failure: OurError) -> None:

@@ -11,10 +11,10 @@ from bridge.bootstrap import Container
 from bridge.commands.detach_session import detach_session
 from bridge.commands.find_stalls import find_stalls
 from bridge.core.errors import BridgeError
-from bridge.ports.gateway import Ring
-from bridge.ports.tasks import TaskName, host_queue
+from bridge.ports.tasks import TaskName
 from tasks.base import BridgeTask, Scope
 from tasks.beat import TICKS, Tick
+from tasks.claim_canary import ask_canaries
 
 log = structlog.get_logger(__name__)
 
@@ -62,8 +62,7 @@ def _reconcile(container: Container) -> int:
 
 
 def _canary(container: Container) -> int:
-    hosts = container.hosts.ask_canaries()
-    container.gateway.ring([Ring(TaskName.HOST_CANARY, host_queue(name), "", name) for name in hosts])
+    ask_canaries(container)
     return 0  # asking is not finding
 
 

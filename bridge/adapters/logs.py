@@ -14,6 +14,8 @@ _SHARED: list[structlog.typing.Processor] = [
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.format_exc_info,
 ]
+# What says the same again every few seconds.
+_QUIETER = {"celery.beat": "WARNING", "kombu.transport.virtual.base": "ERROR"}
 
 
 def configure_logs(level: str = "INFO") -> None:
@@ -37,3 +39,5 @@ def configure_logs(level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    for name, least in _QUIETER.items():
+        logging.getLogger(name).setLevel(least)

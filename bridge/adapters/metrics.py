@@ -20,8 +20,14 @@ commit_to_ring = Histogram(
 ring_to_claim = Histogram(
     "wakebridge_ring_to_claim_seconds", "From the ring to the start of its task.", buckets=_LATENESS
 )
+ring_lateness = Histogram(
+    "wakebridge_ring_lateness_seconds", "How long after its time a keeper rang a row.", buckets=_LATENESS
+)
 fire_lateness = Histogram(
-    "wakebridge_fire_lateness_seconds", "How long after its time a row was rung.", ["kind"], buckets=_LATENESS
+    "wakebridge_fire_lateness_seconds",
+    "How long after its time a row was claimed.",
+    ["kind"],
+    buckets=_LATENESS,
 )
 oldest_due_age = Gauge(
     "wakebridge_oldest_due_age_seconds", "Age of the oldest row that is due.", multiprocess_mode="livemax"

@@ -7,12 +7,12 @@ the same machine: there a lock file has shown that the former holder is gone.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from sqlalchemy import text
 
 from bridge.db.keeper import HOST_TERM_S, Keeping
 from bridge.db.uow import Database
+from bridge.ports.hosts import HeldSession
 
 SESSIONS_MAX = 1_000
 
@@ -24,7 +24,7 @@ WHERE h.holder IS NULL OR split_part(h.holder, '/', 1) = split_part(excluded.hol
 """)
 _ASK = text("""
 UPDATE hosts SET canary_asked_at = bridge_now()
-WHERE seen_at > bridge_now() - make_interval(secs => :term_s) RETURNING host
+WHERE seen_at > bridge_now() - make_interval(secs => :term_s) AND host = coalesce(:host, host) RETURNING host
 """)
 _CLAIM = text("""
 UPDATE hosts SET canary_claimed_at = bridge_now()
@@ -41,16 +41,6 @@ ORDER BY s.session_id LIMIT :most
 """)
 
 
-@dataclass(frozen=True, slots=True)
-class HeldSession:
-    """A session that some runtime holds, says the database."""
-
-    workspace_id: str
-    session_id: str
-    agent_id: str
-    term: int
-
-
 class HostTerms:
     """The hosts as the database knows them."""
 
@@ -63,10 +53,11 @@ class HostTerms:
             done = connection.execute(_SEE, {"host": host, "holder": holder, "term_s": HOST_TERM_S})
             return bool(done.rowcount)
 
-    def ask_canaries(self) -> list[str]:
-        """Ask each host that is seen for a sign of its worker; their names."""
+    def ask_canaries(self, host: str | None = None) -> list[str]:
+        """Ask each host that is seen, or this one, for a sign of its worker; their names."""
         with self._db.plain() as connection:
-            return [str(name) for name in connection.execute(_ASK, {"term_s": HOST_TERM_S}).scalars()]
+            asked = connection.execute(_ASK, {"term_s": HOST_TERM_S, "host": host})
+            return [str(name) for name in asked.scalars()]
 
     def claim_canary(self, host: str) -> float | None:
         """Give the sign; how long it took, None when nobody asked since."""

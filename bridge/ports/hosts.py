@@ -16,6 +16,16 @@ class Registered:
     term: int
 
 
+@dataclass(frozen=True, slots=True)
+class HeldSession:
+    """A session that some runtime holds, says the database."""
+
+    workspace_id: str
+    session_id: str
+    agent_id: str
+    term: int
+
+
 class Registrar(Protocol):
     """Lets runtimes in, and hears what becomes of them. Slow: it asks the database."""
 

@@ -36,7 +36,7 @@ def _session(world: World) -> SessionRef:
 
 @pytest.fixture(name="wrapper")
 def _wrapper(world: World, server: PtyServer) -> Iterator[Wrapper]:
-    assert server
+    del server  # it listens
     wrapper = wrapper_of(world).dial().serve()
     yield wrapper
     wrapper.close()
@@ -51,8 +51,7 @@ def attached(world: World, session_id: str = "ses-reader") -> bool:
     return bool(session and session["attached"])
 
 
-def line(world: World, key: str = "wake_1") -> Line:
-    assert world
+def line(key: str = "wake_1") -> Line:
     return Line(key=key, text="read this", deadline_s=2.0)
 
 
@@ -206,25 +205,25 @@ class TestTouching:
 
     @pytest.mark.parametrize("result", list(Evidence)[:5])
     def test_the_wrappers_word_is_the_evidence(
-        self, runtime: PtyRuntime, session: SessionRef, wrapper: Wrapper, world: World, result: Evidence
+        self, runtime: PtyRuntime, session: SessionRef, wrapper: Wrapper, result: Evidence
     ) -> None:
         wrapper.result = result.value
-        assert runtime.hand_over(session, line(world)).evidence is result
+        assert runtime.hand_over(session, line()).evidence is result
         assert wrapper.typed[0]["text"] == "read this"
 
     def test_nobody_there_means_that_nothing_was_touched(
-        self, runtime: PtyRuntime, session: SessionRef, world: World
+        self, runtime: PtyRuntime, session: SessionRef
     ) -> None:
         probed = runtime.probe(session, quiet_s=20)
         assert (probed.free, probed.here) == (False, False)
-        assert runtime.hand_over(session, line(world)).evidence is Evidence.GONE
+        assert runtime.hand_over(session, line()).evidence is Evidence.GONE
 
     def test_a_wrapper_that_vanishes_while_typing_leaves_it_unknown(
-        self, runtime: PtyRuntime, session: SessionRef, wrapper: Wrapper, world: World
+        self, runtime: PtyRuntime, session: SessionRef, wrapper: Wrapper
     ) -> None:
         wrapper.result = "silence"
         handed = []
-        thread = threading.Thread(target=lambda: handed.append(runtime.hand_over(session, line(world))))
+        thread = threading.Thread(target=lambda: handed.append(runtime.hand_over(session, line())))
         thread.start()
         until(lambda: wrapper.typed, "the line on its way")
         wrapper.close()
@@ -239,12 +238,12 @@ class TestTouching:
         assert handed.evidence is Evidence.UNVERIFIED
 
     def test_many_ask_at_once_and_each_gets_its_own_answer(
-        self, runtime: PtyRuntime, session: SessionRef, wrapper: Wrapper, world: World
+        self, runtime: PtyRuntime, session: SessionRef, wrapper: Wrapper
     ) -> None:
         found: list[Evidence] = []
 
         def hand(number: int) -> None:
-            found.append(runtime.hand_over(session, line(world, f"wake_{number}")).evidence)
+            found.append(runtime.hand_over(session, line(f"wake_{number}")).evidence)
 
         threads = [threading.Thread(target=hand, args=(number,)) for number in range(12)]
         for thread in threads:

@@ -61,8 +61,9 @@ def test_every_tick_has_a_row_in_the_schedule_a_queue_and_an_end() -> None:
         assert tick.why
 
 
+@pytest.mark.usefixtures("world")
 def test_a_tick_that_fails_says_so_and_may_run_again(
-    container: Container, world: World, monkeypatch: pytest.MonkeyPatch
+    container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scope = Scope(container.settings)
     tick = Tick(TaskName.TICK_STALL, 0.0, "a test")
@@ -78,7 +79,6 @@ def test_a_tick_that_fails_says_so_and_may_run_again(
             ticks.run_tick(scope, tick)
     assert len(asked) == 2
     scope.close()
-    assert world
 
 
 def test_the_canary_is_asked_of_every_host_seen_and_claimed_once(

@@ -49,7 +49,7 @@ def flush(servers: EmbeddedServers) -> None:
         servers.wait_for("broker")
 
 
-def broker(servers: EmbeddedServers) -> "redis.Redis[bytes]":
+def broker(servers: EmbeddedServers) -> redis.Redis:
     """A connection to the broker."""
     url = servers.broker_url.replace("redis+socket://", "unix://")
     return redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2)

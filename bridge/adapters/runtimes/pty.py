@@ -29,7 +29,7 @@ from typing import Any, Final
 
 import structlog
 
-from bridge.core.errors import BridgeError, InvalidArgument, OurError, Unauthorized
+from bridge.core.errors import BridgeError, Conflict, InvalidArgument, OurError, Unauthorized
 from bridge.core.states import Evidence, WaitReason
 from bridge.ports.hosts import Registered, Registrar
 from bridge.ports.runtime import Handed, Line, Probed, SessionRef
@@ -70,7 +70,7 @@ class Link:
         self._lock = threading.Lock()
         self._answers: dict[int, Future[Message]] = {}
         self._asked = 0
-        self.waiting_events = 0
+        self._events = 0
         self.registered: Registered | None = None
         self.token = ""
         # Two timeouts that differ: reading waits for ever once registered, sending never does.
@@ -142,6 +142,19 @@ class Link:
             answer = self._answers.get(number) if isinstance(number, int) else None
         if answer is not None and not answer.done():
             answer.set_result(message)
+
+    def take_event(self) -> bool:
+        """Room for one more event to be carried on; an event more or less changes nothing but the time."""
+        with self._lock:
+            if self._events >= EVENTS_WAITING_MAX:
+                return False
+            self._events += 1
+            return True
+
+    def event_done(self) -> None:
+        """One event was carried on."""
+        with self._lock:
+            self._events -= 1
 
     def hang_up(self) -> None:
         """End the connection; whoever reads from it sees its end."""
@@ -284,9 +297,16 @@ class PtyServer:
         link.registered, link.token = registered, token
         key = (registered.workspace_id, registered.session_id)
         with self._lock:
-            older, self._links[key] = self._links.get(key), link
-        if older is not None:
-            older.hang_up()
+            other = self._links.get(key)
+            overtaken = (
+                other is not None and other.registered is not None and other.registered.term > registered.term
+            )
+            if not overtaken:
+                self._links[key] = link
+        if overtaken:
+            raise Conflict("the session was registered anew meanwhile")
+        if other is not None:
+            other.hang_up()
         link.patience(0)
         link.send({"op": "registered", "agent_id": registered.agent_id, "seat_term": registered.term})
         log.info("link.registered", agent_id=registered.agent_id, session_id=session_id, term=registered.term)
@@ -318,15 +338,16 @@ class PtyServer:
                 if not self._registrar.still_valid(message["token"], registered):
                     raise Unauthorized("the new token is not for this session")
                 link.token = message["token"]
-            case "event" if registered is not None and link.waiting_events < EVENTS_WAITING_MAX:
-                link.waiting_events += 1
+            case "event" if registered is not None and link.take_event():
                 self._events.submit(self._became, link, registered, str(message.get("event")))
             case _:
                 return  # later versions may say more
 
     def _became(self, link: Link, registered: Registered, event: str) -> None:
-        link.waiting_events -= 1
-        self._tell(lambda: self._registrar.became(registered, event))
+        try:
+            self._tell(lambda: self._registrar.became(registered, event))
+        finally:
+            link.event_done()
 
     def _tell(self, tell: Callable[[], None]) -> None:
         try:
