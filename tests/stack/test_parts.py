@@ -4,6 +4,8 @@ import asyncio
 import io
 import json
 import os
+import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +14,11 @@ import pytest
 from pydantic import ValidationError
 
 from bridge.cli.app import COMMANDS, build
-from bridge.config import RUN_DIR_BYTES_MAX, Settings, child_environment, load_settings
+from bridge.config import RUN_DIR_BYTES_MAX, Settings, child_environment, default_run_dir, load_settings
 from bridge.stack.embedded import Server
 from bridge.stack.keys import KeyUnusable, ensure_keys, load_signing_key, public_jwk
 from bridge.stack.log import LINE_BYTES_MAX, Lines, pump
+from bridge.stack.probes import unix_listens
 from bridge.stack.record import AlreadyRunning, StackLock, write_private
 from bridge.stack.services import service_commands, stack_services
 from tests.stack.running import clean_environment
@@ -167,6 +170,21 @@ def test_a_line_in_json_is_put_into_words() -> None:
         'worker     | {"no": "event"}',
         f"worker     | {json.dumps(said)}",
     ]
+
+
+def test_a_listening_socket_is_seen_without_a_call(tmp_path: Path) -> None:
+    short = default_run_dir(tmp_path)
+    short.mkdir(mode=0o700, parents=True)
+    try:
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(short / "a b.sock"))
+            assert not unix_listens(short / "a b.sock")
+            server.listen()
+            assert unix_listens(short / "a b.sock")
+            assert not unix_listens(short / "b.sock")
+        assert not unix_listens(short / "a b.sock")
+    finally:
+        shutil.rmtree(short)
 
 
 def test_a_closed_terminal_stops_nothing() -> None:
