@@ -186,6 +186,17 @@ class Injector:
                 self._remember(step.outcome)
         return step
 
+    def finish(self, view: View, now: float) -> Step:
+        """The agent has ended: say how far the injection came."""
+        step = self.step(view, now)
+        job = self._job
+        if step.outcome is not None or job is None:
+            return step
+        touched = job.phase is not _Phase.GATE
+        step = self._end(job, Result.UNVERIFIED if touched else Result.NOT_TOUCHED, now, Why.STOPPED)
+        self._job = None
+        return step
+
     def _gate(self, job: _Job, view: View, now: float) -> Step:
         ours = _is_ours(job, view)
         if job.look and view.fresh and view.stable_s >= SETTLED_S:

@@ -14,7 +14,7 @@ import os
 import select
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from bridge.terminal import tty
@@ -117,7 +117,12 @@ class Relay:
             if self._leave_at is not None and self._now >= self._leave_at:
                 self._status = 128 + signal.SIGHUP
         self._drain()
-        self._w.control.exited(self._status, time.monotonic())
+        self._now = time.monotonic()
+        if self._w.injector.active:
+            self._look()
+            last = replace(self._view(), fresh=True, stopped=True)
+            self._w.control.stepped(self._w.injector.finish(last, self._now), self._now)
+        self._w.control.exited(self._status, self._now)
         return self._status
 
     def _wait(self) -> set[int]:

@@ -71,6 +71,7 @@ class Screen:
             right=self._cells(lines[y], y, until, cols) + after,
             above=tuple(lines[:first]),
             cursor=(x, y),
+            alternate=self.alternate,
             cursor_visible=bool(self._get("cursor_visible", "bool")),
             style=self.style,
         )

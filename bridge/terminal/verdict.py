@@ -6,6 +6,7 @@ Rules of this file:
 - What is not positively recognised is UNKNOWN, and nobody types into UNKNOWN.
 - The prompt is learnt on a line where nobody has typed yet. "> 50%" ends like a prompt, but it is a draft
   when the prompt is "> ".
+- A program for lines that shows the alternate screen (a pager, an editor) takes keys as commands: UNKNOWN.
 - Keys typed while there is no prompt may sit unseen in the line buffer of the kernel. Until that line is
   ended, an input line that looks empty is UNKNOWN.
 """
@@ -51,6 +52,7 @@ class Frame:
     above: tuple[str, ...] = ()
     cursor: tuple[int, int] = (0, 0)
     cursor_visible: bool = True
+    alternate: bool = False
     style: Callable[[int, int], frozenset[str]] = no_style
 
 
@@ -68,6 +70,7 @@ class Rules:
     working: tuple[str, ...] = ()
     working_rows: int = 6
     paste_required: bool = False
+    alternate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,7 @@ class Judge:
         self._questions = [re.compile(form) for form in rules.questions]
         self._working = [re.compile(form) for form in rules.working]
         self._working_rows = rules.working_rows
+        self._alternate = rules.alternate
         self._prompt: str | None = None
         self._typed = False
         self._ahead = False
@@ -99,7 +103,12 @@ class Judge:
         line = (frame.left + frame.right).rstrip()
         if not self._typed and line != self._ended:
             self._ended = None
-        seen, text = (Seen.DIALOG, "") if hidden else self._read(frame)
+        if hidden:
+            seen, text = Seen.DIALOG, ""
+        elif frame.alternate and not self._alternate:
+            seen, text = Seen.UNKNOWN, ""
+        else:
+            seen, text = self._read(frame)
         self.verdict = Verdict(seen, text, line)
         return self.verdict
 
@@ -113,11 +122,10 @@ class Judge:
             self._typed = self._ahead = False
             self._ended = self.verdict.line
             data = data[end:]
-        if data:
+        no_prompt = end is not None or self.verdict.seen not in AT_PROMPT
+        if data and (canonical or not no_prompt):
             self._typed = True
-            self._ahead = self._ahead or (
-                canonical and (end is not None or self.verdict.seen not in AT_PROMPT)
-            )
+            self._ahead = self._ahead or no_prompt
 
     def _read(self, frame: Frame) -> tuple[Seen, str]:
         if self._asks(frame):
@@ -126,7 +134,7 @@ class Judge:
             return Seen.BUSY, ""
         blank_after = not frame.right.strip()
         looks_empty = blank_after and self._prompt_form.fullmatch(frame.left) is not None
-        if not self._typed and self._ended is None:
+        if not self._typed and self._ended is None and not self._goes_on(frame):
             if looks_empty:
                 self._prompt = frame.left
             return (self._unless_ahead(Seen.EMPTY), "") if looks_empty else (Seen.BUSY, "")
@@ -134,6 +142,13 @@ class Judge:
             text = (frame.left[len(self._prompt) :] + frame.right.rstrip()).strip("\n")
             return (Seen.DRAFT, text) if text else (self._unless_ahead(Seen.EMPTY), "")
         return (Seen.UNKNOWN, "") if looks_empty else (Seen.BUSY, "")
+
+    def _goes_on(self, frame: Frame) -> bool:
+        """Whether there is more after the prompt we know: keys that a program has kept and shows only now."""
+        known = self._prompt
+        if known is None or not known.endswith(" ") or not frame.left.startswith(known):
+            return False
+        return bool(frame.left[len(known) :].strip())
 
     def _unless_ahead(self, seen: Seen) -> Seen:
         return Seen.UNKNOWN if self._ahead else seen

@@ -73,6 +73,24 @@ def test_ctrl_c_reaches_the_agent_and_the_wrapper_lives(world: World) -> None:
     world.until(lambda: world.lines() == ["^C", "after it"])
 
 
+def test_an_agent_that_ends_at_our_enter_has_taken_the_text(world: World) -> None:
+    agent(world)
+    answer = world.injected("wake-1", "exit 6")
+    assert (answer["result"], answer["enters"]) == ("accepted", 1)
+    assert world.exit_code() == 6
+
+
+def test_an_agent_that_ends_before_anything_was_typed_leaves_the_wake_untouched(world: World) -> None:
+    agent(world)
+    world.window.type(b"x")
+    world.until(lambda: world.status()["screen"] == "draft")
+    number = world.host.inject("wake-1", "hello", quiet_s=0.0, wait_s=30.0, deadline_s=30.0)
+    world.status()
+    world.window.type(b"\x15\x04")
+    answer = world.answered(number)
+    assert (answer["result"], answer["why"], world.exit_code()) == ("not_touched", "stopped", 0)
+
+
 def test_ctrl_d_ends_the_agent(world: World) -> None:
     agent(world).window.type(b"\x04")
     assert world.exit_code() == 0
@@ -135,7 +153,7 @@ def test_ctrl_z_stops_the_job_and_fg_goes_on(world: World) -> None:
     shell.type(b"echo in the shell\r")
     world.until(lambda: "\nin the shell" in shell.text)
     shell.type(b"fg\r")
-    world.until(lambda: world.status()["screen"] in ("empty", "busy"))
+    world.until(lambda: not world.status()["stopped"])
     shell.type(b"typed after\r")
     world.until(lambda: world.lines() == ["before", "typed after"])
     assert world.injected("wake-2", "after")["result"] == "accepted"

@@ -109,6 +109,30 @@ def test_a_key_that_a_raw_program_ate_does_not_count_as_typed_ahead() -> None:
     assert judge.look(Frame(left="> ")).seen is Seen.EMPTY
 
 
+def test_on_the_alternate_screen_nothing_is_a_prompt() -> None:
+    screen = Screen(20, 5)
+    screen.feed(b"\x1b[?1049h\x1b[5;1H:")
+    assert fresh().look(screen.frame()).seen is Seen.UNKNOWN
+    screen.feed(b"\x1b[?1049l\r> ")
+    assert fresh().look(screen.frame()).seen is Seen.EMPTY
+
+
+def test_keys_that_a_raw_program_kept_for_its_next_prompt_are_a_draft() -> None:
+    judge = at_prompt()
+    judge.sent(b"go\r", canonical=False)
+    judge.look(Frame(left="working"))
+    judge.sent(b"50%", canonical=False)
+    verdict = judge.look(Frame(left="> 50%"))
+    assert (verdict.seen, verdict.text) == (Seen.DRAFT, "50%")
+
+
+def test_after_a_raw_program_the_first_prompt_is_learnt() -> None:
+    judge = fresh()
+    judge.look(Frame(left="(END)"))
+    judge.sent(b"q", canonical=False)
+    assert judge.look(Frame(left="shell$ ")).seen is Seen.EMPTY
+
+
 def test_our_text_that_stays_after_enter_is_still_the_draft() -> None:
     judge = at_prompt()
     judge.sent(b"wake up:")

@@ -25,6 +25,7 @@ class ScreenData:
     working: tuple[str, ...]
     working_rows: int
     paste_required: bool
+    alternate: bool
 
     def arguments(self) -> dict[str, Any]:
         """The same as keyword arguments."""
@@ -72,6 +73,7 @@ def _screen(name: str, data: dict[str, Any]) -> ScreenData:
         "working": list,
         "working_rows": int,
         "paste_required": bool,
+        "alternate": bool,
     }
     wrong = {key for key in data.keys() | shapes.keys() if type(data.get(key)) is not shapes.get(key)}
     if wrong:
