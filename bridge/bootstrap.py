@@ -25,6 +25,7 @@ from bridge.db.migrate import prepare
 from bridge.db.policy_store import policy_loader
 from bridge.db.retention import Retention
 from bridge.db.revocation_store import revocations_loader
+from bridge.db.safety import check_database
 from bridge.db.ticks import Ticks
 from bridge.db.uow import Database
 
@@ -53,6 +54,10 @@ class Container:
     def publisher(self) -> Publisher:
         """A connection of its own, for a thread that rings by itself: a keeper."""
         return Publisher(self.settings, self.keeping.host_names)
+
+    def check_database(self) -> None:
+        """Raise Unsafe for a database that could lose what it acknowledged; Unavailable when it does not answer."""
+        check_database(self.db, test_clock=self.settings.test_clock)
 
     def close(self) -> None:
         """Send what is left to ring, and give all connections back."""
@@ -95,3 +100,6 @@ def build(settings: Settings, *, process: Process) -> Container:
 def prepare_database(settings: Settings) -> tuple[str, str]:
     """Bring the database to the head of the migrations; the revisions before and after."""
     return prepare(settings.database_url_in_force)
+
+
+__all__ = ["Container", "Deps", "Process", "build", "prepare_database"]

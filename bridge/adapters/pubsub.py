@@ -62,11 +62,11 @@ class Waiter:
     def turn(self) -> Turn:
         """Wait for news, for a second at most."""
         now = self._clock()
-        if self._listeners.closing or now >= self._ends_at:
+        if self._listeners.is_closing() or now >= self._ends_at:
             return Turn.OVER
         if self._rung.wait(min(TURN_S, self._ends_at - now)):
             self._rung.clear()
-            return Turn.OVER if self._listeners.closing else Turn.LOOK
+            return Turn.OVER if self._listeners.is_closing() else Turn.LOOK
         now = self._clock()
         if now >= self._look_at or not self._listeners.healthy:
             self._look_at = now + REREAD_S
@@ -87,8 +87,7 @@ class Listeners:
         self._threads: list[threading.Thread] = []
         self._closing = threading.Event()
 
-    @property
-    def closing(self) -> bool:
+    def is_closing(self) -> bool:
         """Whether the process stops."""
         return self._closing.is_set()
 
@@ -100,7 +99,7 @@ class Listeners:
     def start(self) -> None:
         """Subscribe, and begin to publish; more than one call changes nothing. To be called after a fork."""
         with self._lock:
-            if self._threads or self._url is None or self.closing:
+            if self._threads or self._url is None or self.is_closing():
                 return
             for work in (self._listen, self._publish):
                 thread = threading.Thread(target=work, name=f"news{work.__name__}", daemon=True)
@@ -159,7 +158,7 @@ class Listeners:
         )
 
     def _listen(self) -> None:
-        while not self.closing:
+        while not self.is_closing():
             with suppress(redis.RedisError, OSError), self._client() as client, client.pubsub() as pubsub:
                 pubsub.subscribe(CHANNEL)
                 self._hear(pubsub)
@@ -168,7 +167,7 @@ class Listeners:
     def _hear(self, pubsub: PubSub) -> None:
         pinged_at = self._clock()
         pubsub.ping()
-        while not self.closing and self._clock() - max(self._heard_at, pinged_at) < SILENCE_S_MAX:
+        while not self.is_closing() and self._clock() - max(self._heard_at, pinged_at) < SILENCE_S_MAX:
             message = pubsub.get_message(timeout=TURN_S)
             now = self._clock()
             if message is not None:
@@ -182,7 +181,7 @@ class Listeners:
 
     def _publish(self) -> None:
         with self._client() as client:
-            while not self.closing:
+            while not self.is_closing():
                 self._to_tell.wait()
                 self._to_tell.clear()
                 while self._told:

@@ -21,7 +21,7 @@ def set_thread_status(
 ) -> ThreadStatus:
     """Ask for a status. Blocking and closing cancel the wakes; unblocking opens one for each who has something unread.
 
-    Raises NotFound, Forbidden, InvalidTransition, Conflict (`expected` is not the status any more), InsufficientAuthority.
+    Raises NotFound, Forbidden, InvalidTransition, InsufficientAuthority, Conflict (`expected` is not the status now).
     """
     policy = deps.policies.current(caller.workspace_id)
     with deps.unit(caller.workspace_id, caller) as uow:

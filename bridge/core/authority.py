@@ -41,6 +41,7 @@ class Action(StrEnum):
     SET_POLICY = "set policies"
     ISSUE_TOKEN = "tokens for others"  # noqa: S105  a label, not a secret
     REVOKE = "revoke tokens"
+    REFRESH = "refresh the own token"
 
 
 _P, _C, _O, _A, _H = Role.PARTICIPANT, Role.COORDINATOR, Role.OPERATOR, Role.AUDITOR, Role.HOST
@@ -66,6 +67,7 @@ _TABLE: dict[Action, tuple[Grant, Grant, Grant, Grant, Grant]] = {
     Action.SET_POLICY: (N, N, Y, N, N),
     Action.ISSUE_TOKEN: (N, N, Y, N, N),
     Action.REVOKE: (N, N, Y, N, N),
+    Action.REFRESH: (Y, Y, Y, Y, Y),
 }
 
 AUTHORITY: dict[tuple[Action, Role], Grant] = {

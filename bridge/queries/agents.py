@@ -1,5 +1,4 @@
 """Agents: where they are, whether they can be reached, and the session that live wakes go to."""
-# ruff: noqa: S608 - every part of the statements is a constant of ours
 
 from __future__ import annotations
 

@@ -39,11 +39,11 @@ class InboxThread:
 
 @dataclass(frozen=True, slots=True)
 class Inbox:
-    """`unread` over the listed threads; `more` when there are others besides."""
+    """`unread` over the listed items; `more` when there are others besides."""
 
     agent_id: str
     unread: int
-    threads: tuple[InboxThread, ...]
+    items: tuple[InboxThread, ...]
     more: bool
     notices: tuple[NoticeView, ...]
     elicitations: tuple[object, ...]
@@ -85,7 +85,7 @@ def inbox(deps: Deps, caller: Caller) -> Inbox:
     return Inbox(
         agent_id=caller.agent_id,
         unread=sum(thread.unread for thread in listed),
-        threads=listed,
+        items=listed,
         more=len(threads) > THREADS_MAX,
         notices=notices,
         elicitations=(),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 
 from sqlalchemy import text
 
+from bridge.core.caller import Caller
 from bridge.db.deps import Deps
 from bridge.db.migrate import current, head
 
@@ -34,3 +36,12 @@ def readiness(deps: Deps) -> Readiness:
             at_head and connection.execute(_CANARY, {"host": deps.settings.host_name}).scalar_one_or_none()
         )
     return Readiness("ok" if at_head else "behind", "ok" if claimed else "waiting")
+
+
+_UNTIL = text("SELECT greatest(0, extract(epoch FROM CAST(:moment AS timestamptz) - bridge_now()))::float8")
+
+
+def delay_until(deps: Deps, caller: Caller, moment: datetime) -> float:
+    """Seconds from now by the one clock; 0 for what is past."""
+    with deps.unit(caller.workspace_id, caller) as uow:
+        return float(uow.run(_UNTIL, {"moment": moment}).scalar_one())

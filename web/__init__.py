@@ -1,0 +1,1 @@
+"""The service over HTTP: parse, one command or query, render. Decides nothing."""

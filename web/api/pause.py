@@ -1,0 +1,23 @@
+"""Pausing and resuming the waking of a scope."""
+
+from __future__ import annotations
+
+from bridge.commands.pause_scope import pause_scope
+from bridge.commands.resume_scope import resume_scope
+from bridge.core.authority import Action
+from web.routing import Call, NoQuery, route
+from web.schemas.pause import PauseAnswer, PauseScope
+
+
+@route("POST", "/v1/pause", Action.PAUSE, body=PauseScope, answer=PauseAnswer)
+def pause(call: Call[PauseScope, NoQuery]) -> PauseAnswer:
+    """Pause a scope: its wakes wait, and say so."""
+    pause_scope(call.deps, call.caller, call.body.scope, call.body.reason)
+    return PauseAnswer(scope=call.body.scope, paused=True, reason=call.body.reason)
+
+
+@route("POST", "/v1/resume", Action.PAUSE, body=PauseScope, answer=PauseAnswer, codes=("NOT_FOUND",))
+def resume(call: Call[PauseScope, NoQuery]) -> PauseAnswer:
+    """End the pause of exactly this scope."""
+    resume_scope(call.deps, call.caller, call.body.scope, call.body.reason)
+    return PauseAnswer(scope=call.body.scope, paused=False, reason=call.body.reason)

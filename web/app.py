@@ -1,0 +1,172 @@
+"""The WSGI app: every request goes through `_serve`, whatever its route.
+
+In this order: request id, token, role, body, handler, answer; then log and figures, whatever happened. Errors of the
+tree become problems in `web.errors`; anything else is our fault, logged with its trace, and says nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+import web.api
+from bridge.adapters.metrics import http_duration, http_requests, security_events
+from bridge.adapters.timing import stopwatch
+from bridge.config import Settings
+from bridge.core.caller import Caller
+from bridge.core.errors import BridgeError, ClaimMismatch, InvalidArgument, NotFound, Unauthorized
+from bridge.core.names import KEY_PATTERN, NAME_PATTERN, fits
+from bridge.ports.tokens import Claims
+from web.access import authorise, bearer, caller_of, request_id
+from web.errors import of_error, of_http, problem
+from web.health import plain_views
+from web.parsing import Parsed, check_media_type, parse, parse_query
+from web.routing import TABLE, Call, NoBody, NoQuery, Reply, Route, Services
+
+log = structlog.get_logger("web")
+WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+
+
+def load_routes() -> list[Route]:
+    """The whole table: every module of web/api registers its own."""
+    for module in pkgutil.iter_modules(web.api.__path__):
+        importlib.import_module(f"web.api.{module.name}")
+    return TABLE
+
+
+def create_app(services: Services) -> Flask:
+    """The app over these services; it opens no connection by itself."""
+    app = Flask("wakebridge", static_folder=None)
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    for route in load_routes():
+        rule = route.path.replace("{", "<").replace("}", ">")
+        view = _view(services, route)
+        app.add_url_rule(rule, route.name, view, methods=[route.method], provide_automatic_options=False)
+    for path, plain in plain_views(services).items():
+        app.add_url_rule(path, path, _plain(services, path, plain), provide_automatic_options=False)
+    app.register_error_handler(HTTPException, _refused(services))
+    return app
+
+
+def _view(services: Services, route: Route) -> Callable[..., Response]:
+    def view(**path: str) -> Response:
+        return _observed(services, route.path, lambda rid: _serve(services, route, path, rid))
+
+    return view
+
+
+def _plain(services: Services, path: str, view: Callable[[], Response]) -> Callable[..., Response]:
+    def observed() -> Response:
+        return _observed(services, path, lambda _rid: view())
+
+    return observed
+
+
+def _refused(services: Services) -> Callable[[HTTPException], Response]:
+    def refused(error: HTTPException) -> Response:
+        return _observed(services, "(none)", lambda rid: of_http(error, rid))
+
+    return refused
+
+
+def _observed(services: Services, template: str, work: Callable[[str], Response]) -> Response:
+    """Do the work under a request id; count and log it by the route's template, never by its path."""
+    passed_s = stopwatch()
+    rid = request_id(request.headers, services.deps.ids.new("req_"))
+    with structlog.contextvars.bound_contextvars(request_id=rid):
+        try:
+            response = work(rid)
+        except BridgeError as error:
+            response = of_error(error, rid)
+            _count_refusal(error)
+        except HTTPException as error:
+            response = of_http(error, rid)
+        except Exception:
+            log.exception("request.crashed", route=template)
+            response = problem("INTERNAL", "the bridge failed; the request id finds it in the log", rid)
+        response.headers["X-Request-ID"] = rid
+        response.headers.setdefault("Cache-Control", "no-store")
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        _note(template, response, passed_s())
+    return response
+
+
+def _note(template: str, response: Response, seconds: float) -> None:
+    method = request.method if request.method in ("GET", "HEAD", *WITH_BODY) else "other"
+    http_requests.labels(template, method, str(response.status_code)).inc()
+    http_duration.labels(template, method).observe(seconds)
+    quiet = template in ("/health", "/ready", "/metrics")
+    (log.debug if quiet else log.info)(
+        "request.completed",
+        route=template,
+        method=method,
+        status=response.status_code,
+        ms=round(seconds * 1000, 1),
+    )
+
+
+def _count_refusal(error: BridgeError) -> None:
+    if isinstance(error, Unauthorized):
+        security_events.labels(error.code.lower(), "low").inc()
+
+
+def _serve(services: Services, route: Route, path: dict[str, str], rid: str) -> Response:
+    claims = services.tokens.verify(bearer(request.headers.get("Authorization")))
+    caller = caller_of(claims, request.headers, rid)
+    structlog.contextvars.bind_contextvars(agent_id=caller.agent_id, workspace_id=caller.workspace_id)
+    try:
+        call = _call(services, route, path, claims, caller)
+        answer = route.handler(call)
+    except (ClaimMismatch, NotFound) as error:
+        services.watch.note(services.deps, caller, error.code.lower(), route.path)
+        raise
+    reply = answer if isinstance(answer, Reply) else Reply(answer)
+    status = 200 if reply.replayed else reply.status or route.status
+    response = Response(reply.body.model_dump_json(), status=status, content_type="application/json")
+    if reply.replayed:
+        response.headers["Idempotency-Replayed"] = "true"
+    return response
+
+
+def _call(
+    services: Services, route: Route, path: dict[str, str], claims: Claims, caller: Caller
+) -> Call[Any, Any]:
+    """The request as a call: allowed by the role first, then parsed."""
+    if not all(fits(NAME_PATTERN, value) for value in path.values()):
+        raise NotFound
+    nothing: Call[Any, Any] = Call(services, claims, caller, path, NoBody(), NoQuery())
+    authorise(nothing, route)
+    parsed = _body(services.settings, route, claims)
+    return Call(
+        services=services,
+        claims=claims,
+        caller=caller,
+        path=path,
+        body=parsed.body,
+        query=parse_query(route.query, request.args),
+        key=_key() if route.idempotent else None,
+        unknown=parsed.unknown,
+    )
+
+
+def _body(settings: Settings, route: Route, claims: Claims) -> Parsed:
+    if route.method not in WITH_BODY:
+        return Parsed(NoBody(), {})
+    raw = request.stream.read(settings.request_bytes_max + 1)
+    if raw.strip() or route.body is not None:
+        check_media_type(request.content_type)
+    bounds = {"bytes_max": settings.request_bytes_max, "nesting_max": settings.nesting_max}
+    return parse(route.body or NoBody, raw, claims, **bounds)
+
+
+def _key() -> str | None:
+    given = request.headers.get("Idempotency-Key")
+    if given is not None and not fits(KEY_PATTERN, given):
+        raise InvalidArgument("1 to 255 visible ASCII characters, without blanks", path="Idempotency-Key")
+    return given

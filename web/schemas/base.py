@@ -1,0 +1,55 @@
+"""What every model shares: strict requests, answers from read models, times in UTC with microseconds."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
+
+from bridge.core.names import NAME_PATTERN, ROLE_PATTERN
+
+LIMIT_MAX = 200
+WAIT_S_MAX = 60
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+Moment = Annotated[datetime, PlainSerializer(_rfc3339, return_type=str)]
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=128)]
+RoleLabel = Annotated[str, StringConstraints(pattern=ROLE_PATTERN, max_length=64)]
+Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
+Seq = Annotated[int, Field(ge=0, le=2**62)]
+
+
+class Part(BaseModel):
+    """A part of a request: strict, and nothing in it that we do not know."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class Request(Part):
+    """A request, of some version."""
+
+    schema_version: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+
+
+class Query(BaseModel):
+    """Parameters: text by nature, so numbers are read from it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Paged(Query):
+    """The parameters of a list."""
+
+    limit: Annotated[int, Field(ge=1, le=LIMIT_MAX)] = 50
+    cursor: Annotated[str | None, Field(max_length=512)] = None
+
+
+class Answer(BaseModel):
+    """An answer, made from a read model."""
+
+    model_config = ConfigDict(from_attributes=True)

@@ -1,0 +1,98 @@
+"""Threads and their participants."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from bridge.core.states import ThreadStatus, ThreadType
+from web.schemas.base import Answer, Moment, Name, Paged, Part, Reason, Request, RoleLabel
+
+Title = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$"),
+]
+
+
+class NewParticipant(Part):
+    """An agent, and the role it is addressed by."""
+
+    agent_id: Name
+    role: RoleLabel | None = None
+
+
+class CreateThread(Request):
+    """A thread to make. Whoever makes it takes part only if it is listed."""
+
+    title: Title
+    type: ThreadType = ThreadType.CONVERSATION
+    participants: Annotated[list[NewParticipant], Field(max_length=10_000)] = Field(default_factory=list)
+
+
+class AddParticipant(Request):
+    """An agent that is to take part, or a participant's other role."""
+
+    agent_id: Name
+    role: RoleLabel | None = None
+
+
+class SetStatus(Request):
+    """The status asked for; with `expected`, only if it is that now."""
+
+    status: ThreadStatus
+    reason: Reason
+    expected: ThreadStatus | None = None
+
+
+class ThreadQuery(Paged):
+    """Which threads."""
+
+    status: ThreadStatus | None = None
+    type: ThreadType | None = None
+    participant: Name | None = None
+    q: Annotated[str | None, Field(min_length=1, max_length=200)] = None
+
+
+class ParticipantAnswer(Answer):
+    """A participant, and how far it has read."""
+
+    agent_id: str
+    role: str | None
+    last_read_seq: int
+    unread: int
+    joined_at: Moment
+
+
+class ThreadLineAnswer(Answer):
+    """A thread in a list; `last_read_seq` and `unread` are the caller's."""
+
+    thread_id: str
+    title: str
+    type: str
+    status: str
+    last_seq: int
+    participant_count: int
+    turns: int
+    open_findings: int
+    escalated: bool
+    stalled: bool
+    blocked_reason: str | None
+    created_by: str
+    created_at: Moment
+    updated_at: Moment
+    last_read_seq: int | None
+    unread: int | None
+
+
+class ThreadAnswer(ThreadLineAnswer):
+    """A thread with everybody who takes part."""
+
+    participants: list[ParticipantAnswer]
+
+
+class ThreadList(Answer):
+    """The newest first."""
+
+    items: list[ThreadLineAnswer]
+    next_cursor: str | None

@@ -1,0 +1,117 @@
+"""Wakes: triggering, reading, and acting on one."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import StringConstraints
+
+from bridge.core.states import WakeState
+from web.schemas.base import Answer, Moment, Name, Paged, Reason, Request
+
+
+class TriggerWake(Request):
+    """Wake a participant. The prompt is stored as a message to it, never typed."""
+
+    target_agent_id: Name
+    reason: Reason
+    trigger_prompt: Annotated[str, StringConstraints(min_length=1, max_length=16_384)] | None = None
+    force: bool = False
+
+
+class TriggeredAnswer(Answer):
+    """What came of it: queued, already_active, or fallback_required."""
+
+    wake_id: str | None
+    target_agent_id: str
+    action: str
+    result: str
+    target_seq: int
+
+
+class GiveReason(Request):
+    """Why."""
+
+    reason: Reason
+
+
+class MayGiveReason(Request):
+    """Why, if there is something to say."""
+
+    reason: Reason | None = None
+
+
+class WakeQuery(Paged):
+    """Which wakes."""
+
+    state: WakeState | None = None
+    agent: Name | None = None
+    thread: Name | None = None
+
+
+class WakeAnswer(Answer):
+    """One wake, with what it waits for and until when."""
+
+    wake_id: str
+    thread_id: str
+    agent_id: str
+    state: str
+    reason: str
+    target_seq: int
+    offered_seq: int
+    rung: str | None
+    session_id: str | None
+    attempts: int
+    tries: dict[str, int]
+    due_at: Moment
+    dies_at: Moment
+    accepted_at: Moment | None
+    why: str | None
+    deferred_s: float
+    policy_version: int
+    retry_of: str | None
+    created_at: Moment
+    updated_at: Moment
+
+
+class WakeList(Answer):
+    """The newest first."""
+
+    items: list[WakeAnswer]
+    next_cursor: str | None
+
+
+class StepAnswer(Answer):
+    """One transition."""
+
+    at: Moment
+    event: str
+    from_state: str | None
+    to_state: str
+    reason: str
+    why: str | None
+    worker: str | None
+    policy_version: int
+    detail: dict[str, Any] | None
+
+
+class AttemptAnswer(Answer):
+    """One try on one rung in one session."""
+
+    attempt_id: str
+    rung: str
+    session_id: str
+    worker: str | None
+    begun_at: Moment
+    accepted_at: Moment | None
+    closed_at: Moment | None
+    result: str | None
+    why: str | None
+
+
+class StoryAnswer(Answer):
+    """The whole story of a wake."""
+
+    wake: WakeAnswer
+    steps: list[StepAnswer]
+    attempts: list[AttemptAnswer]
