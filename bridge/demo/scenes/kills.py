@@ -1,0 +1,125 @@
+"""Scene 5: SIGKILL for the host worker while it delivers, then for the broker. Every wake ends well, typed once.
+
+The moment is caught by asking the API until a wake is `touching` or `delivering`. The wake's own story must say
+afterwards that its worker vanished; when it was done a moment before the kill, the next message tries again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+from bridge.core.states import WAKE_FINAL
+from bridge.demo.stage import Stage, Wake, states, sum_up
+from bridge.demo.watch import Scene
+
+AUDIENCE = ["executor", "planner", "reviewer"]
+CAUGHT_S_MAX = 5.0
+BACK_S_MAX = 20.0
+ENDED_S_MAX = 30.0
+KILLS_MAX = 3
+CATCH_EVERY_S = 0.005
+
+
+def play(scene: Scene, stage: Stage) -> None:
+    """Play it."""
+    began = time.monotonic()
+    thread = stage.thread("Deployments", "ci", *AUDIENCE)
+    for number in range(1, KILLS_MAX + 1):
+        caught = _kill_in_delivery(scene, stage, thread, f"Deployment {number} begins.")
+        _kill_broker(scene, stage, thread, f"Deployment {number} is done.")
+        _all_end(scene, stage, thread)
+        if _vanished(stage, caught):
+            break
+    story = stage.operator.explain(caught["wake_id"])
+    scene.expect("the wake lost its worker in mid-delivery", _vanished(stage, caught), states(story))
+    scene.tell("bridge", f"{caught['agent_id']}'s wake survived its worker", f"{' > '.join(states(story))}")
+    _once(scene, stage, thread, began)
+
+
+def _kill_in_delivery(scene: Scene, stage: Stage, thread: str, words: str) -> Wake:
+    posted = stage.ci.post(thread, words, to=AUDIENCE)
+    scene.tell("ci", f"posts to {sum_up(AUDIENCE)}: {words}", f"message {posted['seq']}")
+    old = stage.stack.pid("host-local")
+
+    def delivering() -> Wake | None:
+        found = [
+            w
+            for w in stage.operator.wakes(thread=thread)["items"]
+            if w["state"] in ("touching", "delivering")
+        ]
+        return min(found, key=lambda wake: wake["state"] != "touching", default=None)
+
+    caught = scene.until("a wake is being delivered", delivering, CAUGHT_S_MAX, every_s=CATCH_EVERY_S)
+    stage.stack.kill("host-local")
+    scene.tell(
+        "demo",
+        f"SIGKILL for the host worker, while {caught['agent_id']}'s wake is {caught['state']}",
+        f"pid {old}",
+    )
+    killed = time.monotonic()
+    new = scene.until(
+        "the host worker is started again", lambda: stage.stack.back("host-local", old), BACK_S_MAX
+    )
+    scene.tell("bridge", "starts it again", f"pid {new}, {time.monotonic() - killed:.2f} s later")
+    return caught
+
+
+def _kill_broker(scene: Scene, stage: Stage, thread: str, words: str) -> None:
+    old = stage.stack.kill("broker")
+    began = time.monotonic()
+    posted = stage.ci.post(thread, words, to=AUDIENCE)
+    took_ms = (time.monotonic() - began) * 1000
+    scene.tell("demo", "SIGKILL for the broker", f"pid {old}")
+    scene.tell("ci", f"posts at once: {words}", f"message {posted['seq']}, answered in {took_ms:.0f} ms")
+    new = scene.until("the broker is started again", lambda: stage.stack.back("broker", old), BACK_S_MAX)
+    scene.tell("bridge", "starts it again", f"pid {new}; what it had forgotten, the database knows")
+
+
+def _all_end(scene: Scene, stage: Stage, thread: str) -> None:
+    told: set[str] = set()
+
+    def ended() -> list[Wake] | None:
+        wakes = stage.wakes(thread=thread)
+        for wake in wakes:
+            if wake["state"] in WAKE_FINAL and wake["wake_id"] not in told:
+                told.add(wake["wake_id"])
+                tries = "1 attempt" if wake["attempts"] == 1 else f"{wake['attempts']} attempts"
+                scene.tell(
+                    wake["agent_id"],
+                    f"its wake up to message {wake['offered_seq']} is {wake['state']}",
+                    tries,
+                )
+        return wakes if all(wake["state"] in WAKE_FINAL for wake in wakes) else None
+
+    def still() -> Counter[str]:
+        return Counter(wake["state"] for wake in stage.wakes(thread=thread))
+
+    wakes = scene.until("every wake ends", ended, ENDED_S_MAX, still)
+    bad = [wake for wake in wakes if wake["state"] not in ("acked", "already_active")]
+    scene.expect(
+        "every wake ends well", not bad, [(wake["agent_id"], wake["state"], wake["why"]) for wake in bad]
+    )
+
+
+def _vanished(stage: Stage, wake: Wake) -> bool:
+    """Whether the wake's own story says that its worker was gone."""
+    steps = stage.operator.explain(wake["wake_id"])["steps"]
+    leases = [s for s in steps if s["event"] == "due" and s["from_state"] in ("delivering", "touching")]
+    return bool(leases)
+
+
+def _once(scene: Scene, stage: Stage, thread: str, began: float) -> None:
+    """Nothing was typed twice: nobody saw more lines than it had wakes, and everybody read all."""
+    last = stage.operator.thread(thread)
+    for person in last["participants"]:
+        name = person["agent_id"]
+        if name not in AUDIENCE:
+            continue
+        wakes = [wake for wake in stage.wakes(thread=thread, agent=name) if wake["state"] == "acked"]
+        lines = stage.cast.ledger(name).woken(began)
+        scene.expect(f"{name} read everything", person["unread"] == 0, person["unread"])
+        scene.expect(
+            f"{name} saw one line a wake", len(lines) == len(wakes), f"{len(lines)} lines, {len(wakes)} wakes"
+        )
+    scene.tell("demo", "nothing was lost, nothing was typed twice", "lines counted by the agents themselves")
