@@ -43,18 +43,20 @@ class Standby:
         self._slots = slots
         self._pool = ThreadPoolExecutor(slots, thread_name_prefix="standby")
 
-    def step(self) -> int:
-        """Start what can be started now; how many rows that were. Raises OurError without a database."""
-        slots = 0
-        while slots < self._slots and self._free.acquire(blocking=False):
+    def step(self, patience_s: float = 0.0) -> int:
+        """Start what can be started; how many rows that were. Waits for a free slot, at most `patience_s`.
+
+        Raises OurError without a database.
+        """
+        slots = int(self._free.acquire(timeout=patience_s))
+        while 0 < slots < self._slots and self._free.acquire(blocking=False):
             slots += 1
         try:
             rows = self._rows.take_overdue(self._host, slots) if slots else []
         except BaseException:
-            self._free.release(max(1, slots))
+            self._give_back(slots)
             raise
-        for _ in range(slots - len(rows)):
-            self._free.release()
+        self._give_back(slots - len(rows))
         for row in rows:
             self._pool.submit(self._run, row)
         return len(rows)
@@ -62,6 +64,10 @@ class Standby:
     def close(self) -> None:
         """Take nothing more; what runs comes to its end by its own deadlines."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _give_back(self, slots: int) -> None:
+        for _ in range(slots):
+            self._free.release()
 
     def _run(self, row: DueRow) -> None:
         try:
@@ -109,8 +115,8 @@ class StandbyStep(bootsteps.StartStopStep):
     def _look(self, standby: Standby) -> None:
         while not self._stop.wait(LOOK_EVERY_S):
             try:
-                # As many as there are slots: a full round means that more may wait.
-                while standby.step() and not self._stop.is_set():
+                # Where there was something, there may be more: on with it as soon as a hand is free.
+                while standby.step(LOOK_EVERY_S) and not self._stop.is_set():
                     pass
             except BridgeError as error:
                 log.warning("standby.blind", why=error.detail)
