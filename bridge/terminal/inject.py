@@ -114,6 +114,10 @@ class _Job:
     entered_at: float = 0.0
     enters: int = 0
 
+    def is_late(self, now: float) -> bool:
+        """Whether the host has stopped waiting: it is to hear what is known by then."""
+        return now - self.began_at >= self.request.deadline_s
+
 
 @dataclass(slots=True)
 class Step:
@@ -239,7 +243,7 @@ class Injector:
             and view.stable_s >= PROBE_UNCHANGED_S
         ):
             return self._enter(job, now)
-        if since_s >= PROBE_S_MAX:
+        if since_s >= PROBE_S_MAX or job.is_late(now):
             return self._end(job, Result.UNVERIFIED, now, _named(view))
         return Step()
 
@@ -254,7 +258,7 @@ class Injector:
         since_s = now - job.entered_at
         if ours and view.fresh and job.enters < ENTERS_MAX and since_s >= ENTER_AGAIN_S:
             return self._enter(job, now)
-        if now - job.at >= CONFIRM_S_MAX and since_s >= ENTER_AGAIN_S:
+        if (now - job.at >= CONFIRM_S_MAX or job.is_late(now)) and since_s >= ENTER_AGAIN_S:
             return self._end(job, Result.STRANDED if ours else Result.UNVERIFIED, now, _named(view))
         return Step()
 

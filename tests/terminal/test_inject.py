@@ -143,6 +143,13 @@ def test_a_terminal_that_ignores_enter_strands_the_text_and_is_not_typed_into_ag
     assert (other["result"], other["why"]) == ("not_touched", "draft")
 
 
+def test_a_short_deadline_is_kept_with_what_is_known_by_then(world: World) -> None:
+    agent(world, "deaf.py")
+    answer = world.injected("wake-1", TEXT, deadline_s=0.5, wait_s=0.2)
+    assert (answer["result"], answer["enters"]) == ("stranded", 2)
+    assert answer["ms"] < 2000
+
+
 def test_a_terminal_that_shows_nothing_leaves_it_unverified_without_enter(world: World) -> None:
     agent(world, "deaf.py", "mute")
     answer = world.injected("wake-1", TEXT)
