@@ -1,11 +1,13 @@
 """Is it there? One short question per server, answered within `timeout_s`; nothing here waits longer."""
 
+import base64
 import json
 import socket
 import struct
 from pathlib import Path
 
 TIMEOUT_S = 1.0
+HTTP_OK = 200
 ANSWER_BYTES_MAX = 64 * 1024
 
 _LISTENING = "00010000"  # the flag of a listening socket in /proc/net/unix
@@ -52,18 +54,22 @@ def unix_listens(socket_path: Path) -> bool:
     return False
 
 
-def tcp_listens(host: str, port: int, timeout_s: float = TIMEOUT_S) -> bool:
-    """Somebody listens on a TCP port."""
-    try:
-        with socket.create_connection((host, port), timeout_s):
-            return True
-    except OSError:
-        return False
-
-
 def http_json(host: str, port: int, path: str, timeout_s: float = TIMEOUT_S) -> tuple[int, dict[str, object]]:
     """GET a small JSON object: status (0: nobody answered) and what it says (empty when it is no object)."""
-    request = f"GET {path} HTTP/1.0\r\nHost: {host}:{port}\r\nAccept: application/json\r\n\r\n"
+    status, body = http_get(host, port, path, timeout_s=timeout_s)
+    try:
+        said = json.loads(body)
+    except ValueError:
+        said = None
+    return status, said if isinstance(said, dict) else {}
+
+
+def http_get(
+    host: str, port: int, path: str, *, login: str = "", timeout_s: float = TIMEOUT_S
+) -> tuple[int, bytes]:
+    """GET something small, with a login (`user:password`) if given: status (0: nobody answered) and body."""
+    basic = f"Authorization: Basic {base64.b64encode(login.encode()).decode()}\r\n" if login else ""
+    request = f"GET {path} HTTP/1.0\r\nHost: {host}:{port}\r\nAccept: */*\r\n{basic}\r\n"
     answer = b""
     try:
         with socket.create_connection((host, port), timeout_s) as link:
@@ -71,16 +77,12 @@ def http_json(host: str, port: int, path: str, timeout_s: float = TIMEOUT_S) -> 
             while len(answer) < ANSWER_BYTES_MAX and (chunk := link.recv(8192)):
                 answer += chunk
     except OSError:
-        return 0, {}
+        return 0, b""
     head, _, body = answer.partition(b"\r\n\r\n")
     status = head.split(b" ", 2)[1:2]
     if not status or not status[0].isdigit():
-        return 0, {}
-    try:
-        said = json.loads(body)
-    except ValueError:
-        said = None
-    return int(status[0]), said if isinstance(said, dict) else {}
+        return 0, b""
+    return int(status[0]), body
 
 
 def _unix(path: Path, timeout_s: float) -> socket.socket:

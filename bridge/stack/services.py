@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 
 from bridge.config import Settings
 from bridge.stack.embedded import Server, postgres_arguments, valkey_arguments
-from bridge.stack.probes import http_json, postgres_answers, tcp_listens, unix_listens, valkey_answers
+from bridge.stack.flower import FlowerDoor
+from bridge.stack.probes import HTTP_OK, http_json, postgres_answers, unix_listens, valkey_answers
 from bridge.stack.process import Identity
 
 GRACE_S = 10.0
-HTTP_OK = 200
 SERVERS = ("postgres", "broker")
 
 _CELERY = ("python", "-m", "celery", "-A", "tasks.celery")
@@ -46,7 +46,7 @@ class Service:
     """One process to keep running; with `once`, one to run to its end before those that come after it."""
 
     name: str
-    argv: tuple[str, ...]
+    argv: Callable[[], tuple[str, ...]]  # asked for at each start
     after: tuple[str, ...] = ()
     ready: Callable[[], bool] | None = None  # None: ready as soon as it runs
     once: bool = False
@@ -62,20 +62,12 @@ def service_commands() -> dict[str, list[str]]:
     return {name: list(argv) for name, argv in COMMANDS.items()}
 
 
-def stack_services(
-    settings: Settings, servers: Mapping[str, Server], *, flower_port: int, flower_login: str
-) -> list[Service]:
-    """All services of a stack on this machine, in the order of their start.
-
-    `servers` are the embedded ones to run; `flower_login` is `user:password`.
-    """
+def stack_services(settings: Settings, servers: Mapping[str, Server], flower: FlowerDoor) -> list[Service]:
+    """All services of a stack on this machine, in the order of their start; `servers` are the embedded ones."""
     host = probe_host(settings.bind)
 
     def web_answers() -> bool:
         return http_json(host, settings.port, "/health")[0] == HTTP_OK
-
-    def flower_listens() -> bool:
-        return tcp_listens("127.0.0.1", flower_port)
 
     def host_listens() -> bool:
         return unix_listens(settings.host_socket)
@@ -84,7 +76,6 @@ def stack_services(
     at_once = (*data_first, "migrate")
     # Two cores are the measure: what nobody waits for starts last.
     at_last = (*at_once, "web", "host-local")
-    flower = (*_python("flower"), "--address=127.0.0.1", f"--port={flower_port}")
     return [
         *(embedded_service(servers[name]) for name in data_first),
         Service("migrate", _python("migrate"), after=data_first, once=True),
@@ -95,10 +86,10 @@ def stack_services(
         Service("beat-1", _python("beat-1"), after=at_last),
         Service(
             "flower",
-            flower,
+            lambda: (*_python("flower")(), *flower.arguments()),
             after=at_last,
-            ready=flower_listens,
-            environment={"FLOWER_BASIC_AUTH": flower_login},
+            ready=flower.answers,
+            environment={"FLOWER_BASIC_AUTH": flower.login},
         ),
     ]
 
@@ -111,7 +102,7 @@ def embedded_service(server: Server) -> Service:
 
     return Service(
         server.name,
-        server.argv,
+        lambda: server.argv,
         ready=answers,
         stop_signal=server.stop_signal,
         death_signal=server.death_signal,
@@ -124,5 +115,5 @@ def probe_host(bind: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bind, bind)  # noqa: S104 - looked up, not bound
 
 
-def _python(name: str) -> tuple[str, ...]:
-    return (sys.executable, *COMMANDS[name][1:])
+def _python(name: str) -> Callable[[], tuple[str, ...]]:
+    return lambda: (sys.executable, *COMMANDS[name][1:])

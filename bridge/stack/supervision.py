@@ -188,7 +188,7 @@ class Supervision:
         marked = {**self._environment, **service.environment, SERVICE_MARK: service.name}
         async with self._starting:
             kept.process = await asyncio.create_subprocess_exec(
-                *service.argv,
+                *service.argv(),
                 env=marked,
                 cwd=self._cwd,
                 stdin=asyncio.subprocess.DEVNULL,

@@ -20,23 +20,23 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bridge.config import Settings, child_environment, default_data_dir, inherited_environment
 from bridge.core.errors import InvalidArgument, Unavailable
+from bridge.stack import flower
 from bridge.stack.embedded import Server, prepare, private_dir, server_environment
+from bridge.stack.flower import FlowerDoor
 from bridge.stack.keys import ensure_keys, operator_token
 from bridge.stack.leftovers import end_leftovers
 from bridge.stack.log import Lines
-from bridge.stack.ports import free_port, http_url, require_free_port
-from bridge.stack.probes import http_json
+from bridge.stack.ports import http_url, require_free_port
+from bridge.stack.probes import HTTP_OK, http_json
 from bridge.stack.process import STACK_MARK
 from bridge.stack.record import StackLock, write_private
-from bridge.stack.services import HTTP_OK, Service, probe_host, stack_services
+from bridge.stack.services import Service, probe_host, stack_services
 from bridge.stack.supervision import Supervision
 
 READY_TIMEOUT_S = 120.0
 READY_POLL_S = 0.1
 STILL_WAITING_S = 5.0
 TOKEN_RENEWAL_S = 1800.0
-FLOWER_PORT = 5555
-FLOWER_USER = "bridge"
 OPEN_FILES = 65536
 
 
@@ -44,7 +44,7 @@ class ServicesOf(Protocol):
     """What gives the services of a stack: `stack_services`."""
 
     def __call__(
-        self, settings: Settings, servers: Mapping[str, Server], *, flower_port: int, flower_login: str
+        self, settings: Settings, servers: Mapping[str, Server], flower: FlowerDoor
     ) -> list[Service]:
         """All services, in the order of their start."""
         ...
@@ -69,14 +69,8 @@ class Stack:
         self.session_id = f"operator-{secrets.token_hex(8)}"
         self.token = self._new_token()
         require_free_port(settings.bind, settings.port)
-        self.flower_port = free_port(FLOWER_PORT)
-        self.flower_password = secrets.token_urlsafe(18)
-        services = services_of(
-            settings,
-            self._servers(),
-            flower_port=self.flower_port,
-            flower_login=f"{FLOWER_USER}:{self.flower_password}",
-        )
+        self.flower = FlowerDoor()
+        services = services_of(settings, self._servers(), self.flower)
         self.supervision = Supervision(
             services,
             environment=self._environment(),
@@ -86,11 +80,6 @@ class Stack:
             hurry=hurry,
         )
         self.say(f"starting {', '.join(service.name for service in services)}")
-
-    @property
-    def flower_url(self) -> str:
-        """Where Flower answers."""
-        return http_url("127.0.0.1", self.flower_port)
 
     def say(self, text: str) -> None:
         """One line of the manager's own."""
@@ -132,9 +121,9 @@ class Stack:
         record = {
             "pid": os.getpid(),
             "url": web_url(self.settings),
-            "flower_url": self.flower_url,
-            "flower_user": FLOWER_USER,
-            "flower_password": self.flower_password,
+            "flower_url": self.flower.url,
+            "flower_user": flower.USER,
+            "flower_password": self.flower.password,
             "database_url": self.settings.database_url_in_force,
             "broker_url": self.settings.broker_url_in_force,
             "operator_token": self.token,
@@ -207,7 +196,7 @@ class Stack:
         return f"""
   Wakebridge is ready ({time.monotonic() - self.began:.1f} s)
     web      {url}    (the calls: {url}/docs)
-    flower   {self.flower_url}    user {FLOWER_USER}, password in stack.json
+    flower   {self.flower.url}    user {flower.USER}, password in stack.json
     stack    {self.settings.stack_file}
 
   Try, in another terminal:

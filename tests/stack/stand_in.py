@@ -11,6 +11,7 @@ from pathlib import Path
 from bridge.config import Settings, inherited_environment, load_settings
 from bridge.core.errors import BridgeError
 from bridge.stack.embedded import Server
+from bridge.stack.flower import FlowerDoor
 from bridge.stack.log import terminal_lines
 from bridge.stack.probes import http_json
 from bridge.stack.services import Service, embedded_service
@@ -70,11 +71,8 @@ while True:
 """
 
 
-def stand_ins(
-    settings: Settings, servers: Mapping[str, Server], *, flower_port: int, flower_login: str
-) -> list[Service]:
+def stand_ins(settings: Settings, servers: Mapping[str, Server], flower: FlowerDoor) -> list[Service]:
     """Postgres, the broker, and a stand-in for each kind of process there is besides."""
-    del flower_port
 
     def web_answers() -> bool:
         return http_json("127.0.0.1", settings.port, "/health")[0] == 200
@@ -82,16 +80,18 @@ def stand_ins(
     after = tuple(servers)
     return [
         *(embedded_service(server) for server in servers.values()),
-        Service("migrate", (sys.executable, "-c", "print('migrated')"), after=after, once=True),
+        Service("migrate", lambda: (sys.executable, "-c", "print('migrated')"), after=after, once=True),
         Service(
             "web",
-            (sys.executable, "-c", WEB, str(settings.port)),
+            lambda: (sys.executable, "-c", WEB, str(settings.port)),
             after=(*after, "migrate"),
             ready=web_answers,
-            environment={"FLOWER_BASIC_AUTH": flower_login},
+            environment={"FLOWER_BASIC_AUTH": flower.login},
         ),
-        Service("worker", (sys.executable, "-c", WORKER), after=("migrate",)),
-        Service("stubborn", (sys.executable, "-c", STUBBORN), after=("web",), grace_s=float(sys.argv[3])),
+        Service("worker", lambda: (sys.executable, "-c", WORKER), after=("migrate",)),
+        Service(
+            "stubborn", lambda: (sys.executable, "-c", STUBBORN), after=("web",), grace_s=float(sys.argv[3])
+        ),
     ]
 
 

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from bridge.cli.app import COMMANDS, build
 from bridge.config import RUN_DIR_BYTES_MAX, Settings, child_environment, default_run_dir, load_settings
 from bridge.stack.embedded import Server
+from bridge.stack.flower import FlowerDoor
 from bridge.stack.keys import KeyUnusable, ensure_keys, load_signing_key, public_jwk
 from bridge.stack.log import LINE_BYTES_MAX, Lines, pump
 from bridge.stack.probes import unix_listens
@@ -197,21 +198,35 @@ def test_a_closed_terminal_stops_nothing() -> None:
 def test_each_service_runs_the_published_command(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     commands = service_commands()
-    services = stack_services(settings, {}, flower_port=1, flower_login="a:b")
+    services = stack_services(settings, {}, FlowerDoor())
     for service in services:
         published = commands[service.name]
-        assert service.argv[0] == sys.executable
-        assert list(service.argv[1 : len(published)]) == published[1:]
+        argv = service.argv()
+        assert argv[0] == sys.executable
+        assert list(argv[1 : len(published)]) == published[1:]
     assert [*commands] == [
         *("postgres", "broker", "migrate", "web", "worker", "host-local", "beat-0", "beat-1", "flower")
     ]
+
+
+def test_flower_takes_another_port_when_its_own_is_taken_and_only_its_own_login_counts() -> None:
+    door = FlowerDoor()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        door.port = taken = other.getsockname()[1]
+        assert f"--port={taken}" not in door.arguments()
+        assert door.port != taken
+    assert f"--port={door.port}" in door.arguments()
+    assert not door.answers()
+    assert door.password not in "".join(door.arguments())
 
 
 def test_services_wait_only_for_services_there_are(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     servers: list[dict[str, Server]] = [{}]
     for given in servers:
-        services = stack_services(settings, given, flower_port=1, flower_login="a:b")
+        services = stack_services(settings, given, FlowerDoor())
         names = [service.name for service in services]
         for index, service in enumerate(services):
             assert set(service.after) <= set(names[:index]), service.name
