@@ -167,17 +167,14 @@ class _Theatre:
             self.troupe.wait(player, LEAVE_S_MAX)
         if self.cast is not None:
             self.cast.human.close()
-        if stack is not None:
+        for stack in self.troupe.started[:1]:
             self.troupe.tell(stack, signal.SIGINT)
             stopped = self.troupe.wait(stack, STOP_S_MAX)
-            self.account.note(
-                Expectation(0, "`bridge up` stops when told to", stopped, f"{stack.returncode}")
-            )
+            said = f"exit code {stack.returncode}"
+            self.account.note(Expectation(0, "`bridge up` stops when told to", stopped, said))
         left = self.troupe.gone(GONE_S_MAX)
         self.account.note(Expectation(0, "no process is left", not left, "; ".join(left)))
-        self.timeline.tell(
-            0, "demo", "everything is stopped", f"left running: {'; '.join(left) or 'nothing'}"
-        )
+        self.timeline.tell(0, "demo", "stops everything", f"left running: {'; '.join(left) or 'nothing'}")
 
 
 def _verdict(timeline: Timeline, account: Account) -> int:

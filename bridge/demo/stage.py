@@ -59,8 +59,9 @@ class Stage:
         at = _accepted_at(story)
         scene.expect(f"{who}'s wake was typed and taken", at is not None, describe(story["wake"]))
         waited_s = seconds(story["wake"]["created_at"], str(at))
-        path = " > ".join(states(story, up_to=str(at)))
-        scene.tell(who, "is woken: one line appears in its terminal", f"{path}; taken after {waited_s:.2f} s")
+        scene.tell(
+            who, "is woken: one line appears in its terminal", f"{path(story, str(at))} in {waited_s:.2f} s"
+        )
         return story
 
     def read(self, scene: Scene, who: str, wake_id: str, within_s: float = READ_S_MAX) -> Wake:
@@ -86,20 +87,20 @@ def describe(wake: Wake) -> str:
     return f"{wake['agent_id']}'s wake is {wake['state']}{reason}{why}"
 
 
-def states(story: Story, up_to: str | None = None) -> list[str]:
-    """The states that a wake went through, each once in a row."""
-    steps = [step for step in story["steps"] if up_to is None or step["at"] <= up_to]
-    path: list[str] = []
-    for step in steps:
-        for state in (step["from_state"], step["to_state"]):
-            if state and path[-1:] != [state]:
-                path.append(str(state))
-    return path
-
-
-def lines(count: int) -> str:
-    """A count of lines in words."""
-    return "1 line" if count == 1 else f"{count} lines"
+def path(story: Story, up_to: str | None = None) -> str:
+    """The states that a wake went through; how often it was put off stands where that was."""
+    states: list[str] = []
+    put_off = 0
+    for step in story["steps"]:
+        if up_to is not None and step["at"] > up_to:
+            break
+        if (step["from_state"], step["to_state"]) == ("delivering", "pending"):
+            put_off += 1
+        elif step["to_state"] not in ("delivering", *states[-1:]):
+            states.append(str(step["to_state"]))
+    if put_off:
+        states.insert(1, f"put off {put_off} times" if put_off > 1 else "put off once")
+    return ">".join(states)
 
 
 def sum_up(names: Sequence[str]) -> str:

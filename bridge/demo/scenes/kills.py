@@ -1,7 +1,7 @@
 """Scene 5: SIGKILL for the host worker while it delivers, then for the broker. Every wake ends well, typed once.
 
-The moment is caught by asking the API until a wake is `touching` or `delivering`. The wake's own story must say
-afterwards that its worker vanished; when it was done a moment before the kill, the next message tries again.
+The moment is caught by asking the API until a wake is `touching`: the first byte may have left. The wake's own story
+must say afterwards that its worker vanished; when it was done a moment before the kill, the next message tries again.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import time
 from collections import Counter
 
 from bridge.core.states import WAKE_FINAL
-from bridge.demo.stage import Stage, Wake, states, sum_up
+from bridge.demo.stage import Stage, Wake, path, sum_up
 from bridge.demo.watch import Scene
 
 AUDIENCE = ["executor", "planner", "reviewer"]
@@ -32,8 +32,8 @@ def play(scene: Scene, stage: Stage) -> None:
         if _vanished(stage, caught):
             break
     story = stage.operator.explain(caught["wake_id"])
-    scene.expect("the wake lost its worker in mid-delivery", _vanished(stage, caught), states(story))
-    scene.tell("bridge", f"{caught['agent_id']}'s wake survived its worker", f"{' > '.join(states(story))}")
+    scene.expect("the wake lost its worker in mid-delivery", _vanished(stage, caught), path(story))
+    scene.tell("bridge", f"{caught['agent_id']}'s wake outlived its worker", path(story))
     _once(scene, stage, thread, began)
 
 
@@ -42,19 +42,15 @@ def _kill_in_delivery(scene: Scene, stage: Stage, thread: str, words: str) -> Wa
     scene.tell("ci", f"posts to {sum_up(AUDIENCE)}: {words}", f"message {posted['seq']}")
     old = stage.stack.pid("host-local")
 
-    def delivering() -> Wake | None:
-        found = [
-            w
-            for w in stage.operator.wakes(thread=thread)["items"]
-            if w["state"] in ("touching", "delivering")
-        ]
-        return min(found, key=lambda wake: wake["state"] != "touching", default=None)
+    def typing() -> Wake | None:
+        wakes = stage.operator.wakes(thread=thread)["items"]
+        return next((wake for wake in wakes if wake["state"] == "touching"), None)
 
-    caught = scene.until("a wake is being delivered", delivering, CAUGHT_S_MAX, every_s=CATCH_EVERY_S)
+    caught = scene.until("a wake is being typed", typing, CAUGHT_S_MAX, every_s=CATCH_EVERY_S)
     stage.stack.kill("host-local")
     scene.tell(
         "demo",
-        f"SIGKILL for the host worker, while {caught['agent_id']}'s wake is {caught['state']}",
+        f"SIGKILL for the host worker, {caught['agent_id']}'s wake is touching",
         f"pid {old}",
     )
     killed = time.monotonic()

@@ -11,6 +11,7 @@ from bridge.demo.watch import Scene
 
 FAILED_S_MAX = 40.0
 TOLD_S_MAX = 5.0
+OPERATORS = "*operators"
 
 
 def play(scene: Scene, stage: Stage) -> None:
@@ -38,8 +39,8 @@ def play(scene: Scene, stage: Stage) -> None:
         "the line was typed once, the other tries only pressed Enter", typed == 1, f"{typed} times: {text!r}"
     )
     cause = "wake_failed:deaf"
-    _notice(scene, "operator", lambda: stage.operator.notices()["items"], cause)
-    _notice(scene, "ci", lambda: stage.ci.inbox()["notices"], cause)
+    _notice(scene, "operator", lambda: stage.operator.notices()["items"], cause, OPERATORS)
+    _notice(scene, "ci", lambda: stage.ci.inbox()["notices"], cause, "ci")
     receipt = stage.ci.receipts(thread, posted["seq"])["items"][0]
     scene.expect(
         "the sender's receipt says failed, and why",
@@ -52,12 +53,12 @@ def _tell_tries(scene: Scene, story: Story, told: set[str]) -> None:
     for number, attempt in enumerate(story["attempts"], 1):
         if attempt["attempt_id"] not in told and attempt["why"]:
             told.add(attempt["attempt_id"])
-            scene.tell("deaf", f"try {number}: did not take the line", f"evidence: {attempt['why']}")
+            scene.tell("deaf", f"try {number}: its terminal did not take the line", str(attempt["why"]))
 
 
-def _notice(scene: Scene, who: str, ask: Any, cause: str) -> None:  # noqa: ANN401  a question about a list
+def _notice(scene: Scene, who: str, ask: Any, cause: str, audience: str) -> None:  # noqa: ANN401  a question
     def mine() -> dict[str, Any] | None:
-        return next((notice for notice in ask() if notice["cause"] == cause), None)
+        return next((n for n in ask() if n["cause"] == cause and n["audience"] == audience), None)
 
     notice = scene.until(f"{who} is told", mine, TOLD_S_MAX)
-    scene.tell(who, "is told", f"{notice['audience']}: {notice['text']}")
+    scene.tell(who, f"is told: {notice['text']}", f"notice to {audience}")
