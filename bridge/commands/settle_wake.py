@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from bridge.core.errors import FenceRejected
 from bridge.core.policy import Policy
 from bridge.core.states import Evidence, Rung, WaitReason, WakeState
 from bridge.core.wake import decide
@@ -33,7 +34,9 @@ def settle_wake(
     policy = deps.policies.current(workspace_id)
     with deps.unit(workspace_id, actor=worker) as uow:
         rows = {row.wake.wake_id: row for row in lock_attempt(uow, attempt_id)}
-        lead = rows.pop(wake_id)
+        lead = rows.pop(wake_id, None)
+        if lead is None:
+            raise FenceRejected(f"{attempt_id} is no attempt of this wake", wake_id=wake_id)
         now = uow.now(lead.updated_at, *(row.updated_at for row in rows.values()))
         event = HandedOver(fence, evidence, facts(uow, lead.wake, policy, now), reason, why)
         decision = decide(lead.wake, event, policy, now)

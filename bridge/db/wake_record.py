@@ -344,7 +344,7 @@ def rouse(uow: UnitOfWork, ids: IdSource, policy: Policy, agent_id: str, *, aliv
     locked = lock_open_of_agent(uow, agent_id)
     now = uow.now(*(row.updated_at for row in locked))
     for row in locked:
-        if alive or row.wake.state is S.PENDING:
+        if alive or (row.wake.state is S.PENDING and row.wake.reason is WaitReason.SLOT):
             record(
                 uow, ids, policy, row, core.decide(row.wake, SignOfLife(), policy, now), "sign_of_life", now
             )

@@ -107,9 +107,11 @@ def settings(database_url: str, broker_url: str, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def owner(database_url: str) -> Owner:
+def owner(database_url: str) -> Iterator[Owner]:
     """SQL as the owner: to arrange and to look."""
-    return Owner(database_url)
+    found = Owner(database_url)
+    yield found
+    found.close()
 
 
 @pytest.fixture

@@ -71,7 +71,11 @@ class Owner:
     """SQL as the owner of the database, each call its own transaction: to arrange and to look, past every policy."""
 
     def __init__(self, url: str) -> None:
-        self.engine = create_engine(url, poolclass=pool.NullPool)
+        self.engine = create_engine(url, pool_size=2, max_overflow=20)
+
+    def close(self) -> None:
+        """Give its connections back."""
+        self.engine.dispose()
 
     def rows(self, sql: str, **params: Any) -> list[dict[str, Any]]:  # noqa: ANN401  values of any column
         """All rows, as dicts."""
@@ -93,6 +97,13 @@ class Owner:
         """A statement whose answer nobody wants."""
         with self.engine.begin() as connection:
             connection.execute(text(sql), params)
+
+    @contextmanager
+    def holding(self, sql: str, **params: Any) -> Iterator[Connection]:  # noqa: ANN401
+        """A transaction that has run this, and holds its locks for as long as the `with`."""
+        with self.engine.begin() as connection:
+            connection.execute(text(sql), params)
+            yield connection
 
     def insert(self, table: str, values: Mapping[str, Any]) -> None:
         """One row."""
