@@ -26,6 +26,7 @@ from bridge.ports.tasks import ROUTES
 from tasks import claim_canary, deliver_wake, run_tick
 from tasks.base import Scope, scope_of
 from tasks.beat import beat_schedule
+from tasks.figures import FiguresStep
 from tasks.host import HostStep
 from tasks.standby import StandbyStep
 
@@ -44,6 +45,7 @@ def make_celery(settings: Settings) -> Celery:
         module.register(app)
     app.steps["worker"].add(StandbyStep)
     app.steps["worker"].add(HostStep)
+    app.steps["worker"].add(FiguresStep)
     app.steps["consumer"].add(BrokerCheck)
     _connect_signals(settings)
     return app

@@ -14,7 +14,14 @@ from collections.abc import Callable
 import structlog
 from celery import Celery
 
-from bridge.adapters.metrics import duplicates_absorbed, fence_rejected, fire_lateness
+from bridge.adapters.metrics import (
+    duplicates_absorbed,
+    fence_rejected,
+    fire_lateness,
+    lease_expired,
+    message_to_wake,
+    wake_attempts,
+)
 from bridge.bootstrap import Container
 from bridge.commands.advance_wake import Advanced, advance_wake
 from bridge.commands.postpone_wake import postpone_wake
@@ -25,7 +32,7 @@ from bridge.core.errors import FenceRejected
 from bridge.core.states import Evidence, WaitReason, WakeState
 from bridge.core.wake_events import Wake
 from bridge.ports.runtime import Handed, Line, Runtime, SessionRef
-from bridge.ports.tasks import WAKE_TASKS
+from bridge.ports.tasks import WAKE_TASKS, TaskName
 from tasks.base import BridgeTask, Scope
 
 log = structlog.get_logger(__name__)
@@ -41,11 +48,11 @@ def register(app: Celery) -> None:
 
         @app.task(name=name.value, base=BridgeTask, bind=True)
         def ring(self: BridgeTask, workspace_id: str, wake_id: str) -> str:
-            return deliver_wake(self.scope, workspace_id, wake_id, self.name)
+            return deliver_wake(self.scope, workspace_id, wake_id, TaskName(self.name))
 
 
-def deliver_wake(scope: Scope, workspace_id: str, wake_id: str, kind: str) -> str:
-    """Take the wake one step on; how it stands then, in a word. `kind`: what brought us here.
+def deliver_wake(scope: Scope, workspace_id: str, wake_id: str, kind: TaskName) -> str:
+    """Take the wake one step on; how it stands then, in a word. `kind`: what it was rung for.
 
     Raises NotFound, Conflict, Unavailable.
     """
@@ -75,12 +82,12 @@ class _Hand:
         self._workspace_id, self._wake_id = workspace_id, wake_id
         self._clock, self._since = clock, clock()
 
-    def look(self, kind: str) -> str:
+    def look(self, kind: TaskName) -> str:
         advanced = advance_wake(self._deps, self._workspace_id, self._wake_id, self._worker)
         if advanced.absorbed:
             duplicates_absorbed.inc()
             return "early" if advanced.early else "done before"
-        fire_lateness.labels(kind).observe(max(0.0, advanced.lateness_s))
+        _count(kind, advanced)
         if advanced.probe is None:
             return story(advanced.wake)
         crash_point(self._settings, "after_claim")
@@ -111,6 +118,7 @@ class _Hand:
             why=why,
             worker=self._worker,
         )
+        wake_attempts.labels(wake.rung, "deferred").inc()
         return story(wake)
 
     def _hand_over(self, runtime: Runtime, session: SessionRef, begun: Begun) -> Handed:
@@ -143,7 +151,26 @@ class _Hand:
             why=handed.why,
             worker=self._worker,
         )
+        touched = wake.state is WakeState.WAITING
+        wake_attempts.labels(begun.attempt.rung.value, "triggered" if touched else "deferred").inc()
+        if wake.accepted_at is not None:
+            message_to_wake.observe((wake.accepted_at - wake.created_at).total_seconds())
         return f"{wake.state.value}: {handed.evidence.value}"
+
+
+_ENDS = {WakeState.ALREADY_ACTIVE: "already_active", WakeState.FAILED: "failed"}
+_CHECKS = frozenset({TaskName.WAKE_CHECK_ACCEPT, TaskName.WAKE_CHECK_READ})
+
+
+def _count(kind: TaskName, advanced: Advanced) -> None:
+    wake = advanced.wake
+    fire_lateness.labels(kind.value).observe(max(0.0, advanced.lateness_s))
+    if kind is TaskName.WAKE_RECLAIM:
+        lease_expired.inc()
+    if kind in _CHECKS and wake.state is WakeState.PENDING:
+        wake_attempts.labels(wake.rung, "timeout").inc()
+    if wake.state in _ENDS:
+        wake_attempts.labels(wake.rung or "none", _ENDS[wake.state]).inc()
 
 
 def story(wake: Wake) -> str:

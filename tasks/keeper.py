@@ -19,7 +19,7 @@ import structlog
 from celery.beat import ScheduleEntry, Scheduler
 
 from bridge.adapters.breaker import Breaker
-from bridge.adapters.metrics import doorbells, oldest_due_age, publish_failures, ring_lateness
+from bridge.adapters.metrics import doorbells, publish_failures, ring_lateness
 from bridge.core.errors import BridgeError, OurError
 from bridge.ports.gateway import Ring
 from bridge.ports.keeper import DueRow, KeptRows
@@ -69,7 +69,6 @@ class Keeper:
         return max(0.0, next_at - self._clock())
 
     def _take(self) -> None:
-        oldest_due_age.set(self._rows.oldest_due_age_s())
         if len(self._heap) >= HEAP_MAX or not self._can_publish():
             return
         rows = self._rows.take_due()

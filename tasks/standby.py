@@ -127,4 +127,4 @@ class StandbyStep(bootsteps.StartStopStep):
 
 def _execute(app: Any, row: DueRow) -> None:  # noqa: ANN401  Celery has no types
     scope = scope_of(app)
-    deliver_wake(scope, row.workspace_id, row.wake_id, "standby")
+    deliver_wake(scope, row.workspace_id, row.wake_id, row.ring().task)

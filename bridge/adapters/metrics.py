@@ -37,6 +37,12 @@ duplicates_absorbed = Counter(
     "wakebridge_duplicates_absorbed", "Rings for rows that somebody else had done, or that are not due."
 )
 fence_rejected = Counter("wakebridge_fence_rejected", "Outcomes refused: the hand no longer held the wake.")
+lease_expired = Counter("wakebridge_lease_expired", "Leases that ended before their hand reported.")
+wake_attempts = Counter("wakebridge_wake_attempts", "What became of tries to wake.", ["rung", "result"])
+wakes_open = Gauge("wakebridge_wakes_open", "Open wakes.", ["state"], multiprocess_mode="livemostrecent")
+message_to_wake = Histogram(
+    "wakebridge_message_to_wake_seconds", "From a wake's birth to the line taken.", buckets=_LATENESS
+)
 tick_age = Gauge(
     "wakebridge_tick_age_seconds", "Since a tick last ran.", ["tick"], multiprocess_mode="livemin"
 )

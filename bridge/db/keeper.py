@@ -80,6 +80,7 @@ _OLDEST = text(f"""
 SELECT coalesce(extract(epoch FROM bridge_now() - min(due_at)), 0)::float8 FROM wakes
 WHERE {OPEN_SQL} AND due_at <= bridge_now()
 """)
+_OPEN = text(f"SELECT state, count(*) AS n FROM wakes WHERE {OPEN_SQL} GROUP BY state")
 _HOSTS = text("SELECT host FROM hosts ORDER BY host LIMIT 1000")
 _WORKSPACES = text("SELECT workspace_id FROM workspaces ORDER BY workspace_id LIMIT 10000")
 _RELAXED = text("SET LOCAL synchronous_commit = off")
@@ -122,6 +123,11 @@ class Keeping:
         """How long the oldest row that is due has been so; 0 when none is."""
         with self._transaction() as connection:
             return float(connection.execute(_OLDEST).scalar_one())
+
+    def open_by_state(self) -> dict[str, int]:
+        """How many wakes are open, by their state."""
+        with self._transaction() as connection:
+            return {str(row.state): int(row.n) for row in connection.execute(_OPEN)}
 
     def host_names(self) -> list[str]:
         """Every host there ever was."""

@@ -5,6 +5,8 @@ The term saves work and guards nothing: everything that a tick does is itself gu
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sqlalchemy import text
 
 from bridge.db.uow import Database
@@ -20,6 +22,10 @@ WHERE name = :name AND next_at <= bridge_now() AND (until IS NULL OR until < bri
 """)
 _GIVE_BACK = text("UPDATE ticks SET until = NULL WHERE name = :name AND holder = :holder")
 
+_PAST = text("""
+SELECT name, extract(epoch FROM bridge_now() - next_at)::float8 AS past_s FROM ticks ORDER BY name LIMIT 100
+""")
+
 
 class Ticks:
     """Who runs which tick."""
@@ -33,6 +39,12 @@ class Ticks:
         with self._db.plain() as connection:
             connection.execute(_KNOW, {"name": name})
             return bool(connection.execute(_TAKE, params).rowcount)
+
+    def ages_s(self, periods_s: Mapping[str, float]) -> dict[str, float]:
+        """Since when each tick was last taken."""
+        with self._db.plain() as connection:
+            past = {str(row.name): float(row.past_s) for row in connection.execute(_PAST)}
+        return {name: past[name] + _OF_PERIOD * s for name, s in periods_s.items() if name in past}
 
     def give_back(self, name: str, holder: str) -> None:
         """It ran, or failed: the next may be taken when it is its time."""

@@ -49,7 +49,3 @@ class KeptRows(Protocol):
     def clear(self, wake_ids: Sequence[str]) -> None:
         """The broker has not these rings."""
         ...
-
-    def oldest_due_age_s(self) -> float:
-        """How long the oldest row that is due has been so; 0 when none is."""
-        ...

@@ -64,9 +64,6 @@ class Script:
     def clear(self, wake_ids: Sequence[str]) -> None:
         self.cleared += wake_ids
 
-    def oldest_due_age_s(self) -> float:
-        return 0.0
-
 
 def row(wake_id: str, due_in_s: float, *, host: str = "local", seen: bool = True) -> DueRow:
     return DueRow("ws", wake_id, host, seen, WakeState.PENDING, WaitReason.BACKOFF, False, due_in_s)

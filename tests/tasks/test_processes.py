@@ -178,24 +178,58 @@ def test_wakes_go_on_without_broker_and_without_beat(
         servers.signal("broker", signal.SIGCONT)
 
 
-def test_a_killed_hosts_sessions_come_back_and_its_wake_is_typed_once(
-    world: World, processes: Processes, wrappers: ExitStack
+@pytest.mark.parametrize(
+    ("point", "left", "typed", "looks_first"),
+    [
+        ("after_claim", "delivering", 0, False),
+        ("after_probe", "delivering", 0, False),
+        ("after_touching", "touching", 0, True),
+        ("mid_typing", "touching", 1, True),
+        ("before_settle", "touching", 1, True),
+    ],
+)
+def test_a_host_killed_at_any_point_leaves_its_wake_to_the_next(
+    world: World,
+    processes: Processes,
+    wrappers: ExitStack,
+    point: str,
+    left: str,
+    typed: int,
+    looks_first: bool,
 ) -> None:
     thread = world.thread("reader")
-    crashing = Processes(world.settings.model_copy(update={"crash_at": "after_touching"}), processes.logs)
+    crashing = Processes(world.settings.model_copy(update={"crash_at": point}), processes.logs)
     crashing.host()
     processes.beat()
     first = dial(world, wrappers)
     wake = world.post(thread).wakes[0].wake_id
-    crashing.running["host"].wait(30)
-    assert state(world, wake) == "touching"
-    assert not first.typed
+    assert crashing.running["host"].wait(30) == -signal.SIGKILL
+    assert state(world, wake) == left
+    until(lambda: len(first.typed) >= typed, "what had left")
 
     processes.host()
     second = dial(world, wrappers)
     world.due(wake, 0)
-    until(lambda: second.typed, "the line typed by the next worker")
-    assert second.typed[0]["look_first"]
+    until(lambda: second.typed, "the line offered by the next worker")
+    assert second.typed[0]["look_first"] is looks_first
+    assert second.typed[0]["key"] == wake
+    assert len(first.typed) == typed
+
+
+def test_wakes_that_an_emptied_broker_forgot_are_rung_again(
+    servers: EmbeddedServers, world: World, processes: Processes, wrappers: ExitStack
+) -> None:
+    thread = world.thread("reader")
+    wake = world.post(thread).wakes[0].wake_id
+    assert world.container.gateway.drain(5)
+    processes.beat("beat-0")
+    processes.beat("beat-1")
+    with broker(servers) as wire:
+        wire.flushall()
+    processes.host()
+    wrapper = dial(world, wrappers)
+    until(lambda: wrapper.typed, "the line typed")
+    assert wrapper.typed[0]["key"] == wake
 
 
 def test_a_worker_refuses_a_broker_that_may_throw_messages_away(

@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from prometheus_client import REGISTRY
 
 from bridge.bootstrap import Container
 from bridge.commands.attach_session import attach_session
@@ -12,6 +13,7 @@ from bridge.stack.servers import EmbeddedServers
 from tasks import run_tick as ticks
 from tasks.base import Scope
 from tasks.beat import TICKS, Tick, beat_schedule
+from tasks.figures import note_figures
 from tests.tasks.world import World, queued
 
 
@@ -110,6 +112,22 @@ def test_sessions_of_a_host_that_is_gone_are_let_go(container: Container, world:
     session = world.session("ses-r")
     assert session
     assert not session["attached"]
+
+
+def test_the_figures_tell_what_is_due_and_when_ticks_ran(container: Container, world: World) -> None:
+    wake = world.post(world.thread("reader")).wakes[0].wake_id
+    world.due(wake, -30)
+    assert container.ticks.take(TaskName.TICK_STALL, 5.0, "a")
+    container.ticks.give_back(TaskName.TICK_STALL, "a")
+    note_figures(container)
+    told = {
+        (sample.name, *sample.labels.values()): sample.value
+        for metric in REGISTRY.collect()
+        for sample in metric.samples
+    }
+    assert told["wakebridge_oldest_due_age_seconds",] >= 30
+    assert told["wakebridge_wakes_open", "pending"] >= 1
+    assert 0 <= told["wakebridge_tick_age_seconds", "tick.stall"] < 5
 
 
 def test_a_hosts_term_is_one_machines_until_it_is_over(container: Container, world: World) -> None:
