@@ -29,6 +29,7 @@ from typing import Any, Final
 
 import structlog
 
+from bridge.adapters.runtimes.pty_words import evidence, judge
 from bridge.core.errors import BridgeError, Conflict, InvalidArgument, OurError, Unauthorized
 from bridge.core.states import Evidence, WaitReason
 from bridge.ports.hosts import Registered, Registrar
@@ -396,37 +397,3 @@ class PtyRuntime:
             if lost.sent:
                 return Handed(Evidence.UNVERIFIED, WaitReason.BUSY, lost.detail)
             return Handed(Evidence.GONE, WaitReason.SEAT, lost.detail)
-
-
-def judge(status: Mapping[str, Any], *, quiet_s: float, force: bool) -> Probed:
-    """What a wrapper's status means for touching its session now."""
-    idle_s, screen = status.get("human_idle_s"), status.get("screen")
-    if status.get("stopped"):
-        return Probed(free=False, reason=WaitReason.BUSY, why="its program is stopped")
-    if status.get("draining"):
-        return Probed(free=False, reason=WaitReason.BUSY, why="its terminal is closing")
-    if not force and isinstance(idle_s, (int, float)) and idle_s < quiet_s:
-        return Probed(free=False, reason=WaitReason.HUMAN, why=f"a human typed {idle_s:.0f} s ago")
-    # A draft may be our own text, left there unsent: only who hands over can tell.
-    if screen in ("empty", "draft"):
-        return Probed(free=True)
-    words = {"busy": "its program is in the middle of something", "dialog": "it shows a dialog"}
-    why = words.get(str(screen), "its screen was not recognised")
-    return Probed(free=False, reason=WaitReason.BUSY, why=why)
-
-
-_EVIDENCE: Final = {
-    "accepted": Evidence.ACCEPTED,
-    "not_touched": Evidence.NOT_TOUCHED,
-    "unverified": Evidence.UNVERIFIED,
-    "stranded": Evidence.STRANDED,
-    "absent": Evidence.ABSENT,
-}
-_BY_A_HUMAN: Final = frozenset({"human", "draft"})
-
-
-def evidence(result: Mapping[str, Any]) -> Handed:
-    """What a wrapper's result proves. What it says that is not known proves nothing."""
-    why = str(result.get("why") or "")[:200]
-    reason = WaitReason.HUMAN if why in _BY_A_HUMAN else WaitReason.BUSY
-    return Handed(_EVIDENCE.get(str(result.get("result")), Evidence.UNVERIFIED), reason, why)
