@@ -52,6 +52,11 @@ _OF_HTTP = {
     431: "HEADERS_TOO_LARGE",
 }
 
+_SAID = {
+    "NOT_FOUND": "There is no such call: see /docs.",
+    "METHOD_NOT_ALLOWED": "That path takes other methods: see the Allow header.",
+}
+
 
 def problem(code: str, detail: str, request_id: str, errors: list[dict[str, str]] | None = None) -> Response:
     """The answer that says what went wrong."""
@@ -85,7 +90,8 @@ def of_error(error: BridgeError, request_id: str) -> Response:
 def of_http(error: HTTPException, request_id: str) -> Response:
     """The problem of what the framework refused."""
     status = error.code or STATUS["INTERNAL"]
-    response = problem(_OF_HTTP.get(status, "INVALID_ARGUMENT"), error.description or error.name, request_id)
+    code = _OF_HTTP.get(status, "INVALID_ARGUMENT")
+    response = problem(code, _SAID.get(code, error.description or error.name), request_id)
     for name, value in error.get_headers():
         if name == "Allow":
             response.headers[name] = value

@@ -100,7 +100,10 @@ def invalid(error: ValidationError) -> InvalidArgument:
     """The refusal that names each place."""
     refusal = InvalidArgument("the request has values that are not allowed")
     refusal.errors = [
-        {"path": ".".join(str(part) for part in item["loc"]), "message": _short(item["msg"])}
+        {
+            "path": ".".join(str(part) for part in item["loc"]),
+            "message": _short(item["msg"].removeprefix("Value error, ")),
+        }
         for item in error.errors(include_url=False, include_context=False, include_input=False)[:ERRORS_MAX]
     ]
     first = refusal.errors[0]

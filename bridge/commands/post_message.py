@@ -52,7 +52,7 @@ SPARE_IDS = 8
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What the sender wrote. `delay_s`: the wakes are not born before (at most 7 days, checked at the door)."""
+    """What the sender wrote. `delay_s`: how far `not_before` is from now (at most 7 days, checked at the door)."""
 
     body: str
     schema_version: int = 1
@@ -64,11 +64,12 @@ class Draft:
     to: tuple[str, ...] | None = None
     to_role: str | None = None
     urgent: bool = False
+    not_before: datetime | None = None
     delay_s: float = 0.0
 
     def digest(self) -> bytes:
-        """The same payload has the same digest, whatever the order of its keys."""
-        fields = {name: getattr(self, name) for name in self.__slots__}
+        """The same payload has the same digest, whatever the order of its keys and whenever it comes."""
+        fields = {name: getattr(self, name) for name in self.__slots__ if name != "delay_s"}
         return hashlib.sha256(json.dumps(fields, sort_keys=True, default=str).encode()).digest()
 
 

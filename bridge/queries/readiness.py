@@ -10,8 +10,10 @@ from sqlalchemy import text
 
 from bridge.core.caller import Caller
 from bridge.db.deps import Deps
-from bridge.db.migrate import current, head
+from bridge.db.migrate import head
 
+_THERE = text("SELECT to_regclass('public.alembic_version') IS NOT NULL")
+_REVISION = text("SELECT version_num FROM alembic_version")
 _CANARY = text("SELECT canary_claimed_at IS NOT NULL FROM hosts WHERE host = :host")
 
 
@@ -31,7 +33,8 @@ def _head() -> str:
 def readiness(deps: Deps) -> Readiness:
     """Ask the database. Raises Unavailable."""
     with deps.db.plain() as connection:
-        at_head = current(connection) == _head()
+        migrated = connection.execute(_THERE).scalar_one()
+        at_head = bool(migrated) and connection.execute(_REVISION).scalar_one_or_none() == _head()
         claimed = (
             at_head and connection.execute(_CANARY, {"host": deps.settings.host_name}).scalar_one_or_none()
         )

@@ -1,4 +1,5 @@
 """The web as tests use it: the app in this process, or gunicorn as it is really run; and tokens of one's own key."""
+# ruff: noqa: ANN401 - JSON and claims of any form
 
 from __future__ import annotations
 
@@ -82,7 +83,7 @@ class Api:
 
     def get(self, path: str, **query: Any) -> TestResponse:
         """GET."""
-        return self.call("GET", path, query_string=query)
+        return self.call("GET", path, **({"query_string": query} if query else {}))
 
     def post(self, path: str, body: Any = None, **headers: str) -> TestResponse:
         """POST; a keyword is a header."""

@@ -9,10 +9,11 @@ from flask import Flask
 
 from bridge.adapters.pubsub import Listeners
 from bridge.adapters.tokens import JwtTokens, tokens_of
-from bridge.bootstrap import Deps
+from bridge.bootstrap import Deps, build
 from bridge.config import Settings
 from bridge.core.states import Role
 from bridge.db.revocation_store import revocations_loader
+from bridge.ports.tokens import Revocations
 from tests.support.postgres import Owner
 from tests.support.web import Api, Mint
 from web.app import create_app
@@ -56,3 +57,22 @@ def api(app: Flask, mint: Mint) -> Callable[..., Api]:
         return Api(app.test_client(), token)
 
     return of
+
+
+@pytest.fixture(scope="module")
+def app_calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Api]]:
+    """As `api`, over no database at all: for what is refused before one is asked. Workspace ws_1 is served."""
+    settings = Settings(
+        data_dir=tmp_path_factory.mktemp("nowhere"), database_url="postgresql://nobody@/none?host=/none"
+    )
+    mint = Mint(settings)
+    container = build(settings, process="web")
+    tokens = tokens_of(settings, lambda _workspace: Revocations())
+    listeners = Listeners("amqp://nowhere")
+    flask = create_app(Services(settings, container.deps, tokens, listeners, SecurityWatch()))
+
+    def of(agent_id: str | None = "alice", role: Role = Role.PARTICIPANT) -> Api:
+        return Api(flask.test_client(), None if agent_id is None else mint.token(agent_id, role))
+
+    yield of
+    container.close()

@@ -12,6 +12,7 @@ from bridge.commands.move_cursor import move_cursor
 from bridge.commands.post_message import Draft, Posted, post_message
 from bridge.core.authority import Action
 from bridge.core.errors import InvalidArgument, NotFound, PayloadTooLarge
+from bridge.core.states import MessageKind
 from bridge.queries.messages import MessagePage, read_messages, receipts
 from bridge.queries.readiness import delay_until
 from web.parsing import SCHEMA_VERSION, invalid
@@ -51,7 +52,7 @@ def post(call: Call[PostMessage, NoQuery]) -> Reply:
     draft = Draft(
         body=_text(call),
         schema_version=body.schema_version,
-        kind=body.kind,
+        kind=MessageKind(body.kind),
         event=_event(body),
         metadata=_metadata(call),
         in_reply_to=body.in_reply_to,
@@ -59,11 +60,12 @@ def post(call: Call[PostMessage, NoQuery]) -> Reply:
         to=None if body.to is None else tuple(sorted(set(body.to))),
         to_role=body.to_role,
         urgent=body.urgent,
+        not_before=body.not_before,
         delay_s=_delay_s(call),
     )
     posted = post_message(call.deps, call.caller, thread_id, draft, key=_key(call))
     if not posted.replayed:
-        messages_posted.labels(body.kind.value).inc()
+        messages_posted.labels(body.kind).inc()
         _tell(call, thread_id, posted)
     return Reply(PostedAnswer.model_validate(posted), replayed=posted.replayed)
 

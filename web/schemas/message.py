@@ -86,7 +86,7 @@ class AnyEvent(BaseModel):
 class PostMessage(Request):
     """A message. Without `to` and `to_role` it is for every participant."""
 
-    kind: Literal[MessageKind.CHAT, MessageKind.EVENT] = MessageKind.CHAT
+    kind: Literal["chat", "event"] = "chat"
     event: AnyEvent | None = None
     body: str = ""
     metadata: dict[str, Any] | None = None
@@ -101,9 +101,9 @@ class PostMessage(Request):
     @model_validator(mode="after")
     def fits_together(self) -> PostMessage:
         """A chat says something; an event is one."""
-        if (self.kind is MessageKind.EVENT) != (self.event is not None):
+        if (self.kind == "event") != (self.event is not None):
             raise ValueError("`event` belongs to kind event, and to no other")
-        if self.kind is MessageKind.CHAT and not self.body:
+        if self.kind == "chat" and not self.body:
             raise ValueError("a chat message has a body")
         return self
 
