@@ -19,7 +19,7 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="Tell it in JSON lines.")] = False,
 ) -> None:
     """Play five scenes with real agents, from start to end; nothing is left behind. Fails if anything does."""
-    from bridge.demo import Options, play
+    from bridge.demo.play import Options, play
     from bridge.demo.timeline import Form
 
     form = Form.JSON if as_json else Form.COLOUR if sys.stdout.isatty() else Form.PLAIN

@@ -1,10 +1,6 @@
 """`bridge demo`: a play of five scenes with real processes, told as it happens, with expectations that can fail.
 
-`play(options)` is all that the outside needs. It starts a stack of its own (`stack`), lets scripted agents run in
-real terminals (`cast`, `agent`, `deaf`), plays `scenes` one by one, waits by asking (`watch`), tells what it sees
-(`timeline`), and leaves nothing behind.
+`play.play(options)` is all that the outside needs. It starts a stack of its own (`stack`), lets scripted agents run in
+real terminals (`cast`, `agent`, `deaf`), plays the `programme` of `scenes`, waits by asking (`watch`), tells what it
+sees (`timeline`), and leaves nothing behind (`processes`).
 """
-
-from bridge.demo.play import Options, play
-
-__all__ = ["Options", "play"]

@@ -19,14 +19,15 @@ Entry = dict[str, Any]
 
 
 class Pen:
-    """Writes a ledger."""
+    """Writes a ledger, one whole line at a time."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("a", buffering=1)
+        self._path = path
 
     def note(self, did: str, **facts: object) -> None:
         """Write one entry."""
-        self._file.write(json.dumps({"at": time.monotonic(), "did": did} | facts) + "\n")
+        with self._path.open("a") as file:
+            file.write(json.dumps({"at": time.monotonic(), "did": did} | facts) + "\n")
 
 
 class Ledger:

@@ -20,7 +20,7 @@ import httpx
 from bridge.client import ApiError
 from bridge.demo.timeline import Timeline
 
-ASK_EVERY_S = 0.05
+ASK_EVERY_S = 0.1
 UNAVAILABLE = 503
 
 T = TypeVar("T")
