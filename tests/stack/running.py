@@ -18,7 +18,7 @@ from bridge.stack.ports import free_port
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
 ROOT = Path(__file__).parents[2]
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 POLL_S = 0.02
 
 T = TypeVar("T")
@@ -41,13 +41,15 @@ def clean_environment(**more: str) -> dict[str, str]:
 
 
 class Running:
-    """A stack of stand-ins on `data_dir`."""
+    """A stack on `data_dir`: of stand-ins, or what `argv` starts."""
 
-    def __init__(self, data_dir: Path, grace_s: float = 0.2, **environment: str) -> None:
+    def __init__(
+        self, data_dir: Path, grace_s: float = 0.2, argv: list[str] | None = None, **environment: str
+    ) -> None:
         self.data_dir = data_dir
         self.output: list[str] = []
         self.process = subprocess.Popen(
-            [sys.executable, str(STAND_IN), str(data_dir), str(free_port(0)), str(grace_s)],
+            argv or [sys.executable, str(STAND_IN), str(data_dir), str(free_port(0)), str(grace_s)],
             env=clean_environment(**environment),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

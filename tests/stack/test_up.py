@@ -25,7 +25,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     started: list[Running] = []
 
     def start_one(name: str = "data", grace_s: float = 0.2, **environment: str) -> Running:
-        started.append(Running(tmp_path / name, grace_s, **environment))
+        started.append(Running(tmp_path / name, grace_s, None, **environment))
         return started[-1]
 
     yield start_one
