@@ -38,6 +38,6 @@ def fast_post(
         "digest": digest,
         "policy": post_numbers(policy),
     }
-    with db.plain() as connection:
+    with db.at_once() as connection:
         answer: dict[str, Any] = connection.execute(_POST, params).scalar_one()
     return answer

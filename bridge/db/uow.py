@@ -136,6 +136,7 @@ class Database:
             "SET timezone = 'UTC'; SET idle_in_transaction_session_timeout = 30000"
         )
         event.listen(self.engine, "connect", _prepare(setup))
+        self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
     def unit(
@@ -150,6 +151,12 @@ class Database:
     def plain(self) -> Iterator[Connection]:
         """A transaction without a workspace: hosts, ticks, and what the keeper's role may see."""
         with translated(), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def at_once(self) -> Iterator[Connection]:
+        """Statements that are a transaction each: no round trips for BEGIN and COMMIT."""
+        with translated(), self._autocommit.connect() as connection:
             yield connection
 
     def close(self) -> None:
