@@ -431,6 +431,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_attempt_wakes_wake", "attempt_wakes", ["wake_id"], unique=False)
     driver = op.get_bind().connection.driver_connection  # the driver itself reads neither % nor : in the text
+    assert driver is not None
     for name in ("clock", "post", "security"):
         driver.execute((SQL / f"0001_{name}.sql").read_text())
 
