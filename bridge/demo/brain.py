@@ -12,7 +12,7 @@ from typing import Any
 REVIEW = "Please review parser.py, and have what you find fixed."
 DISPUTE = "Tabs or spaces? Please settle it with executor."
 VERDICT = "Take spaces, and go on."
-WHERE, TEXT = "parser.py:42", "parse() fails on an empty line"
+WHERE, TEXT = "parser.py:42", "fails on an empty line"
 COMMIT = "3f2c1ab"
 FINDING: Mapping[str, Any] = {
     "type": "finding_reported",

@@ -25,6 +25,7 @@ import httpx
 from bridge.client import ApiError
 from bridge.config import load_settings
 from bridge.core.errors import Conflict
+from bridge.core.policy import to_data
 from bridge.demo.cast import Cast, raise_cast
 from bridge.demo.numbers import POLICY, table
 from bridge.demo.processes import Troupe
@@ -85,7 +86,7 @@ class _Theatre:
 
     def play(self, *, keep: bool) -> None:
         """From the first process to the figures."""
-        self.timeline.page("Policy of this demo (* is not the default)", table(POLICY), {})
+        self.timeline.page("Policy of this demo (* is not the default)", table(POLICY), to_data(POLICY))
         self.timeline.tell(
             0, "demo", "starts `bridge up` on its own data and free ports", str(self.troupe.data)
         )

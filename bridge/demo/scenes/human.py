@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from itertools import islice
 from typing import Any
 
 from bridge.demo.stage import Stage
 from bridge.demo.watch import Scene
 
-DRAFT = ("Plan the re", "lease for ", "Friday")
+DRAFT = "Plan the release for Friday, and tell everybody who waits for it"
+FIRST = 8
 BODY = "Build 512 is green."
 HELD_S_MAX = 5.0
 TAKEN_S_MAX = 15.0
@@ -20,32 +22,28 @@ def play(scene: Scene, stage: Stage) -> None:
     began = time.monotonic()
     human, ledger = stage.cast.human, stage.cast.ledger("planner")
     thread = stage.thread("Builds", "ci", "planner")
-    human.type(DRAFT[0])
-    scene.tell("human", f"begins to type at planner's terminal: {DRAFT[0]!r}", "no Enter yet")
+    keys = iter(DRAFT)
+    human.type("".join(islice(keys, FIRST)))
+    scene.tell("human", f"begins to type at planner's terminal: {DRAFT[:FIRST]!r}", "no Enter yet")
     posted = stage.ci.post(thread, BODY, to=["planner"])
     wake_id = posted["wakes"][0]["wake_id"]
     scene.tell("ci", f"posts to planner: {BODY}", f"message {posted['seq']}, wake opened")
-    held = scene.until(
-        "planner's wake waits for the human", lambda: _held(stage, wake_id), HELD_S_MAX, stage.seen(wake_id)
-    )
-    scene.tell(
-        "planner",
-        f"its wake waits: {held['wake']['reason']}",
-        f"since {held['since'][11:19]}; {held['wake']['why']}",
-    )
-    for part in DRAFT[1:]:
-        human.type(part)
-    again = scene.until(
-        "it still waits while he types on", lambda: _held(stage, wake_id), HELD_S_MAX, stage.seen(wake_id)
-    )
+
+    def held() -> dict[str, Any] | None:
+        human.type(next(keys, ""))
+        return _held(stage, wake_id)
+
+    wait = scene.until("planner's wake waits for the human", held, HELD_S_MAX, stage.seen(wake_id))
+    words = f"since {wait['since'][11:19]} UTC: {wait['wake']['why']}"
+    scene.tell("planner", f"its wake waits, for the reason: {wait['wake']['reason']}", words)
+    human.type("".join(keys))
+    tries = stage.operator.wake(wake_id)["attempts"]
+    scene.expect("nothing is tried while he types", tries == 0, tries)
     human.type("\r")
     quiet_from = human.typed_at
-    draft = "".join(DRAFT)
-    whole = ledger.first("saw", began, line=draft)
+    whole = ledger.first("saw", began, line=DRAFT)
     scene.until("his line arrives as he typed it", whole, HELD_S_MAX, lambda: ledger.entries("saw", began))
-    tries = again["wake"]["attempts"]
-    scene.tell("human", f"types on, and Enter: {draft!r} arrived unharmed", f"attempts so far: {tries}")
-    scene.expect("nothing was tried while he typed", tries == 0, tries)
+    scene.tell("human", "presses Enter; his line arrives as he typed it", repr(DRAFT))
     stage.woken(scene, "planner", wake_id, TAKEN_S_MAX)
     lines = ledger.woken(began)
     scene.expect("planner saw the wake's line once", len(lines) == 1, [entry["line"] for entry in lines])

@@ -29,14 +29,18 @@ def play(scene: Scene, stage: Stage) -> None:
         return story if story["wake"]["state"] == "failed" else None
 
     story = scene.until("the wake ends as failed", ended, FAILED_S_MAX, stage.seen(wake_id), every_s=0.2)
-    tries, wake = len(story["attempts"]), story["wake"]
-    scene.tell("bridge", f"gives up after {tries} tries", str(wake["why"]))
+    tries = len(story["attempts"])
     wanted = stage.policy.live.tries
     scene.expect(f"it was tried {wanted} times", tries == wanted, tries)
     text = "".join(str(entry["text"]) for entry in stage.cast.ledger("deaf").entries("got", began))
     typed = text.count(POINTER)
     scene.expect(
         "the line was typed once, the other tries only pressed Enter", typed == 1, f"{typed} times: {text!r}"
+    )
+    scene.tell(
+        "bridge",
+        f"gives up after {tries} tries: the wake is failed",
+        "typed once; the other tries only pressed Enter",
     )
     cause = "wake_failed:deaf"
     _notice(scene, "operator", lambda: stage.operator.notices()["items"], cause, OPERATORS)
@@ -61,4 +65,4 @@ def _notice(scene: Scene, who: str, ask: Any, cause: str, audience: str) -> None
         return next((n for n in ask() if n["cause"] == cause and n["audience"] == audience), None)
 
     notice = scene.until(f"{who} is told", mine, TOLD_S_MAX)
-    scene.tell(who, f"is told: {notice['text']}", f"notice to {audience}")
+    scene.tell(who, f"is told why, by a notice to {audience}", notice["text"])
