@@ -4,7 +4,7 @@ Rules of this file:
 
 - Early acks, no results, JSON, listed queues, a bounded wait on every socket.
 - A worker connects again for ever; while it cannot, its standby carries out what is due.
-- Whoever would work on a broker that may throw messages away ends at once, and says why.
+- Whoever would work on a broker or a database that may lose what it took ends at once, and says why.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from bridge.adapters.celery_options import (
     transport_options,
 )
 from bridge.adapters.logs import configure_logs
+from bridge.bootstrap import Unsafe
 from bridge.config import Settings
+from bridge.core.errors import BridgeError
 from bridge.ports.tasks import ROUTES
 from tasks import claim_canary, deliver_wake, run_tick
 from tasks.base import Scope, scope_of
@@ -99,11 +101,23 @@ def refuse_unsafe_broker(app: Celery) -> None:
         log.warning("broker.silent", why="it does not answer now; what is due is carried out all the same")
 
 
+def refuse_unsafe_database(app: Celery) -> None:
+    """Raise SystemExit for a database that could lose what it acknowledged; a silent one is let be."""
+    try:
+        scope_of(app).container.check_database()
+    except Unsafe as unsafe:
+        log.critical("database.refused", why=unsafe.detail)
+        raise SystemExit(unsafe.detail) from unsafe
+    except BridgeError as error:
+        log.warning("database.silent", why=error.detail)
+
+
 def _on_worker_init(sender: Any, **_: object) -> None:  # noqa: ANN401  Celery's signature
     scope = scope_of(sender.app)
     configure_logs(scope.settings.log_level)
     scope.name(sender.hostname)
     refuse_unsafe_broker(sender.app)
+    refuse_unsafe_database(sender.app)
 
 
 def _on_beat_init(sender: Any, **_: object) -> None:  # noqa: ANN401  Celery's signature
@@ -111,6 +125,7 @@ def _on_beat_init(sender: Any, **_: object) -> None:  # noqa: ANN401  Celery's s
     # A beat that cannot publish has other things to do than to wait for the broker.
     sender.app.conf.broker_connection_max_retries = 1
     refuse_unsafe_broker(sender.app)
+    refuse_unsafe_database(sender.app)
 
 
 def _on_worker_shutdown(sender: Any, **_: object) -> None:  # noqa: ANN401  Celery's signature
