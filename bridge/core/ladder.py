@@ -21,6 +21,8 @@ class SessionFacts:
     crashes: int = 0  # within the crash loop window
     in_flight: bool = False  # another attempt holds the session
     busy: bool = False  # hook or heartbeat says that the agent works
+    told: bool = False  # this very wake was handed over there before
+    perhaps_told: bool = False  # an attempt of this wake was begun there before, and may have typed
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,14 @@ def decide(session: Session, event: Event, now: datetime) -> Session:
 
 
 def facts(
-    session: Session, policy: Policy, now: datetime, *, in_flight: bool, crashes: int = 0
+    session: Session,
+    policy: Policy,
+    now: datetime,
+    *,
+    in_flight: bool,
+    crashes: int = 0,
+    told: bool = False,
+    perhaps_told: bool = False,
 ) -> SessionFacts:
     """What the ladder needs to know of it."""
     beat = session.heartbeat_at
@@ -135,4 +142,6 @@ def facts(
         crashes=crashes,
         in_flight=in_flight,
         busy=session.status is SessionStatus.ACTIVE and not stale,
+        told=told,
+        perhaps_told=perhaps_told,
     )

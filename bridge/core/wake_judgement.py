@@ -29,7 +29,7 @@ def ended_by(wake: Wake, facts: Facts, now: datetime) -> Decision | None:
     if read:
         return read
     if wake.cancel is not None:
-        return end(replace(wake, why=wake.cancel), WakeState.CANCELLED)
+        return _cancelled(wake, wake.cancel)
     if facts.thread_status in (ThreadStatus.BLOCKED, ThreadStatus.CLOSED) and not facts.agent_is_operator:
         return end(replace(wake, why=f"the thread is {facts.thread_status}"), WakeState.CANCELLED)
     if now >= wake.dies_at:
@@ -37,6 +37,13 @@ def ended_by(wake: Wake, facts: Facts, now: datetime) -> Decision | None:
         why = f"its life is over; it last waited for: {wake.why or wake.reason}"
         return fail(wake, why, tried=not behind_breaker)
     return None
+
+
+def _cancelled(wake: Wake, why: str) -> Decision:
+    """Ended as was asked while it was being typed; what came after the line was begun was not meant."""
+    ended = end(replace(wake, why=why), WakeState.CANCELLED)
+    left = (OpenNext(wake.target_seq),) if wake.target_seq > max(wake.offering_seq, wake.offered_seq) else ()
+    return Decision(ended.state, (*left, *ended.effects))
 
 
 def read_up_to(wake: Wake, cursor: int) -> Decision | None:
@@ -48,7 +55,7 @@ def read_up_to(wake: Wake, cursor: int) -> Decision | None:
     else:
         return None
     left = (OpenNext(wake.target_seq),) if wake.target_seq > cursor else ()
-    return Decision(ended.state, (*ended.effects, *left))
+    return Decision(ended.state, (*left, *ended.effects))
 
 
 def end(wake: Wake, state: WakeState) -> Decision:
@@ -70,8 +77,9 @@ def fail(wake: Wake, why: str, *, tried: bool = True) -> Decision:
     ended = end(replace(wake, why=why), WakeState.FAILED)
     text = f"{wake.agent_id} could not be woken: {why}"
     left = (OpenNext(wake.target_seq),) if wake.target_seq > wake.offered_seq else ()
-    told = (Notify(f"wake_failed:{wake.agent_id}", text), *((MarkUnreachable(),) if tried else ()))
-    return Decision(ended.state, (*ended.effects, *told, *left))
+    note = Notify(f"wake_failed:{wake.agent_id}", text)
+    marked = (MarkUnreachable(),) if tried else ()
+    return Decision(ended.state, (*marked, *left, *ended.effects, note))
 
 
 def nobody(wake: Wake, facts: Facts) -> str:

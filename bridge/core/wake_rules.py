@@ -79,12 +79,13 @@ def claim(wake: Wake, event: Due, policy: Policy, now: datetime) -> Decision:
 
 
 def _in_session(wake: Wake, facts: Facts) -> Wake:
-    """A session that takes the place of another has none of our text, and has accepted nothing."""
-    session_id = facts.session.session_id if facts.session else None
-    if session_id is None or session_id == wake.session_id:
+    """A session that takes the place of another has accepted nothing, nor has it our text, unless it was there before."""
+    session = facts.session
+    if session is None or session.session_id == wake.session_id:
         return wake
     tried = replace(wake.tried, spent=wake.tried.spent - {Rung.LIVE})
-    return replace(wake, session_id=session_id, handed=False, unsure=False, tried=tried)
+    moved = replace(wake, session_id=session.session_id, tried=tried)
+    return replace(moved, handed=session.told, unsure=session.perhaps_told)
 
 
 def _held_back(wake: Wake, facts: Facts, policy: Policy, now: datetime) -> tuple[WaitReason, datetime] | None:
@@ -219,7 +220,7 @@ def handed_over(wake: Wake, event: HandedOver, policy: Policy, now: datetime) ->
 
 
 def _not_touched(wake: Wake, event: HandedOver, policy: Policy, now: datetime) -> Decision:
-    untouched = replace(wake, offering_seq=0, attempt_id=None)
+    untouched = replace(wake, attempt_id=None)
     over = ended_by(untouched, event.facts, now)
     if over:
         later = over
@@ -228,7 +229,9 @@ def _not_touched(wake: Wake, event: HandedOver, policy: Policy, now: datetime) -
         later = wait(gone, WaitReason.FALLBACK, now + timedelta(seconds=1), now)
     else:
         later = defer(untouched, event.reason, event.why, policy, now)
-    return Decision(later.state, (*leave(wake, event.evidence.value), *later.effects))
+    return Decision(
+        replace(later.state, offering_seq=0), (*later.effects, *leave(wake, event.evidence.value))
+    )
 
 
 def lease_over_touching(wake: Wake, event: Due, policy: Policy, now: datetime) -> Decision:

@@ -170,6 +170,18 @@ def test_a_new_session_has_none_of_our_text_and_may_be_typed_into() -> None:
     assert (begin.effects[0].may_type, begin.effects[0].look_first) == (True, False)
 
 
+@pytest.mark.parametrize(("told", "may_type"), [(True, False), (False, True)])
+def test_a_session_that_comes_back_to_the_seat_is_not_typed_into_again(told: bool, may_type: bool) -> None:
+    gone = decide(waiting(), SessionLost("s1"), POLICY, NOW).state
+    elsewhere = waiting(facts=session(session_id="s2"), wake=gone)
+    lost = decide(elsewhere, SessionLost("s2"), POLICY, NOW).state
+    back = session(session_id="s1", told=told, perhaps_told=True)
+    claim = claimed(back, lost)
+    begin = decide(claim, TouchAllowed(claim.fence, back), POLICY, NOW).effects[0]
+    assert isinstance(begin, BeginAttempt)
+    assert (begin.look_first, begin.may_type) == (True, may_type)
+
+
 # --- between claim and touching -----------------------------------------------------------------------------
 
 
@@ -348,6 +360,21 @@ def test_an_end_asked_for_while_typing_comes_when_the_hand_reports() -> None:
     assert (after.state, after.why) == (S.CANCELLED, "closed")
 
 
+def test_an_end_asked_for_while_typing_does_not_swallow_what_came_after_the_line_was_begun() -> None:
+    wake = decide(touching(), CancelAsked("blocked"), POLICY, NOW).state
+    raised = decide(wake, TargetRaised(7), POLICY, NOW).state
+    for evidence in (Evidence.ACCEPTED, Evidence.NOT_TOUCHED, Evidence.GONE):
+        handed = HandedOver(wake.fence, evidence, FACTS)
+        assert OpenNext(7) in decide(raised, handed, POLICY, at(1)).effects
+        assert not any(isinstance(effect, OpenNext) for effect in decide(wake, handed, POLICY, at(1)).effects)
+
+
+def test_effects_come_in_the_order_of_the_locks_agent_and_wake_before_attempt_and_notice() -> None:
+    wake = decide(waiting(), TargetRaised(7), POLICY, NOW).state
+    effects = decide(wake, Due(FACTS, "w"), POLICY, wake.dies_at).effects
+    assert [type(effect) for effect in effects] == [MarkUnreachable, OpenNext, LeaveAttempt, Notify]
+
+
 # --- waiting --------------------------------------------------------------------------------------------------
 
 
@@ -362,7 +389,7 @@ def test_what_came_later_is_left_to_the_next_wake() -> None:
     wake = decide(waiting(), TargetRaised(7), POLICY, at(1)).state
     decision = decide(wake, CursorMoved(3), POLICY, at(2))
     assert decision.state.state is S.ACKED
-    assert decision.effects == (LeaveAttempt("w1.1", "acked"), OpenNext(7))
+    assert decision.effects == (OpenNext(7), LeaveAttempt("w1.1", "acked"))
     assert OpenNext(7) not in decide(wake, CursorMoved(7), POLICY, at(2)).effects
 
 
