@@ -29,8 +29,13 @@ BATCH_MAX = 1000
 # bridge_now() is read once: what comes into the horizon meanwhile is taken next time, still before it is due.
 _TAKE = text(f"""
 WITH clock AS MATERIALIZED (SELECT bridge_now() AS now),
+waiting AS (
+    SELECT DISTINCT w.workspace_id FROM wakes w, clock
+    WHERE w.{OPEN_SQL} AND w.due_at <= clock.now + make_interval(secs => :horizon_s)
+        AND (w.rung_until IS NULL OR w.rung_until < clock.now)
+),
 picked AS (
-    SELECT mine.wake_id FROM clock, workspaces s, LATERAL (
+    SELECT mine.wake_id FROM clock, waiting s, LATERAL (
         SELECT w.wake_id FROM wakes w
         WHERE w.workspace_id = s.workspace_id AND w.{OPEN_SQL}
             AND w.due_at <= clock.now + make_interval(secs => :horizon_s)
