@@ -69,8 +69,17 @@ def _metrics(services: Services) -> Response:
     directory = metrics_dir()
     if directory is not None:
         registry = CollectorRegistry()
+        _forget_the_dead(directory)
         multiprocess.MultiProcessCollector(registry, str(directory))  # type: ignore[no-untyped-call]
     return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+
+
+def _forget_the_dead(directory: Path) -> None:
+    """A gauge of a process that was killed says nothing about now; counters of the dead still count."""
+    for file in directory.glob("gauge_live*_*.db"):
+        pid = file.stem.rpartition("_")[2]
+        if pid.isdecimal() and not Path(f"/proc/{pid}").exists():
+            file.unlink(missing_ok=True)
 
 
 def _secret(file: Path) -> str:

@@ -11,6 +11,7 @@ import os
 import resource
 import secrets
 import shlex
+import shutil
 import signal
 import time
 from collections.abc import Callable, Coroutine, Mapping
@@ -18,7 +19,7 @@ from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from bridge.config import Settings, child_environment, default_data_dir, inherited_environment
+from bridge.config import METRICS_DIR, Settings, child_environment, default_data_dir, inherited_environment
 from bridge.core.errors import InvalidArgument, Unavailable
 from bridge.stack import flower
 from bridge.stack.embedded import Server, prepare, private_dir, server_environment
@@ -105,7 +106,10 @@ class Stack:
             self.settings.database_url is None
         ):  # with a server of one's own, PGPASSWORD and the like are meant
             inherited = server_environment(inherited)
-        marks = {STACK_MARK: str(self.settings.data_dir), "PYTHONUNBUFFERED": "1"}
+        figures = self.settings.data_dir / "metrics"  # one scrape of the web shows every process's
+        shutil.rmtree(figures, ignore_errors=True)
+        (figures / "flower").mkdir(mode=0o700, parents=True)
+        marks = {STACK_MARK: str(self.settings.data_dir), "PYTHONUNBUFFERED": "1", METRICS_DIR: str(figures)}
         return inherited | child_environment(self.settings) | marks
 
     def _new_token(self) -> str:
