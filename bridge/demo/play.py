@@ -111,6 +111,7 @@ class _Theatre:
             beside: list[Future[bool]] = []
             try:
                 for entry in SCENES:
+                    stage.stack.check()
                     if entry.alone:  # what it does would disturb the others
                         self._join(beside)
                     if entry.beside:
