@@ -14,7 +14,7 @@ from tests.chaos.fleet import Api, FleetAgent, Ledger
 from tests.chaos.stack import Stack, running_stack, wait_until
 
 POLICY: dict[str, Any] = {
-    "live": {"tries": 3, "accept_timeout_s": 3, "read_timeout_s": 8},
+    "live": {"tries": 3, "accept_timeout_s": 3, "read_timeout_s": 20},
     "resume": {"tries": 0, "accept_timeout_s": 3, "read_timeout_s": 8},
     "spawn": {"tries": 0, "accept_timeout_s": 3, "read_timeout_s": 8},
     "backoff_s_initial": 1,
@@ -42,7 +42,7 @@ class Account:
     killed: list[str] = field(default_factory=list)
     back_s: dict[str, float] = field(default_factory=dict)
     posted: int = 0
-    wakes: Counter[str] = field(default_factory=Counter)
+    wakes: dict[str, int] = field(default_factory=dict)
     typed: int = 0
     typed_twice: int = 0
     longest_ack_s: float = 0.0
