@@ -1,7 +1,7 @@
 """What the stack consists of, as data.
 
 Every command is the same that compose.yaml runs; only addresses and paths of this machine are added here.
-`after` orders the first start alone: a process that dies later comes back whatever else is down.
+`needs` and `after` order the first start: a process that dies later comes back whatever else is down.
 """
 
 import signal
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from bridge.config import Settings
+from bridge.config import METRICS_DIR, Settings
 from bridge.stack.embedded import Server, postgres_arguments, valkey_arguments
 from bridge.stack.flower import FlowerDoor
 from bridge.stack.probes import HTTP_OK, http_json, postgres_answers, unix_listens, valkey_answers
@@ -47,7 +47,8 @@ class Service:
 
     name: str
     argv: Callable[[], tuple[str, ...]]  # asked for at each start
-    after: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()  # ready before it starts the first time, stopped after it
+    after: tuple[str, ...] = ()  # only ready before it starts the first time
     ready: Callable[[], bool] | None = None  # None: ready as soon as it runs
     once: bool = False
     stop_signal: signal.Signals = signal.SIGTERM
@@ -75,21 +76,25 @@ def stack_services(settings: Settings, servers: Mapping[str, Server], flower: Fl
     data_first = tuple(name for name in SERVERS if name in servers)
     at_once = (*data_first, "migrate")
     # Two cores are the measure: what nobody waits for starts last.
-    at_last = (*at_once, "web", "host-local")
+    at_last = ("web", "host-local")
     return [
         *(embedded_service(servers[name]) for name in data_first),
-        Service("migrate", _python("migrate"), after=data_first, once=True),
-        Service("web", _python("web"), after=at_once, ready=web_answers),
-        Service("host-local", _python("host-local"), after=at_once, ready=host_listens),
-        Service("beat-0", _python("beat-0"), after=at_once),
-        Service("worker", _python("worker"), after=at_once),
-        Service("beat-1", _python("beat-1"), after=at_last),
+        Service("migrate", _python("migrate"), needs=data_first, once=True),
+        Service("web", _python("web"), needs=at_once, ready=web_answers),
+        Service("host-local", _python("host-local"), needs=at_once, ready=host_listens),
+        Service("beat-0", _python("beat-0"), needs=at_once),
+        Service("worker", _python("worker"), needs=at_once),
+        Service("beat-1", _python("beat-1"), needs=at_once, after=at_last),
         Service(
             "flower",
             lambda: (*_python("flower")(), *flower.arguments()),
+            needs=at_once,
             after=at_last,
             ready=flower.answers,
-            environment={"FLOWER_BASIC_AUTH": flower.login},
+            environment={
+                "FLOWER_BASIC_AUTH": flower.login,
+                METRICS_DIR: str(settings.data_dir / "metrics" / "flower"),  # its figures are its own
+            },
         ),
     ]
 

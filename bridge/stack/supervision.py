@@ -7,7 +7,7 @@ Rules of this file:
   the service is started again: a leftover would hold its port, its socket or its shared memory.
 - Restarts are never given up, for a Postgres that waits for its old backends comes back after half a minute;
   the pause between two grows to `PAUSE_S_MAX`, and shrinks again once the process has lived.
-- A stop goes against the order of the start, each service as soon as those that came after it are gone.
+- A stop goes against the order of the start, each service as soon as those that need it are gone.
 """
 
 import asyncio
@@ -136,7 +136,7 @@ class Supervision:
 
     async def _keep(self, kept: _Kept) -> None:
         service = kept.service
-        for name in service.after:
+        for name in (*service.needs, *service.after):
             await self._kept[name].ready.wait()
         pause_s = PAUSE_S_MIN
         while not self._stopping.is_set():
@@ -226,7 +226,7 @@ class Supervision:
             self._failed.set_exception(ServiceFailed(f"{kept.service.name} {_ending(status)}: {last}"))
 
     async def _stop(self, kept: _Kept) -> None:
-        later = [other for other in self._kept.values() if kept.service.name in other.service.after]
+        later = [other for other in self._kept.values() if kept.service.name in other.service.needs]
         for other in later:
             await other.ended.wait()
         task = kept.task

@@ -77,20 +77,20 @@ def stand_ins(settings: Settings, servers: Mapping[str, Server], flower: FlowerD
     def web_answers() -> bool:
         return http_json("127.0.0.1", settings.port, "/health")[0] == 200
 
-    after = tuple(servers)
+    needs = tuple(servers)
     return [
         *(embedded_service(server) for server in servers.values()),
-        Service("migrate", lambda: (sys.executable, "-c", "print('migrated')"), after=after, once=True),
+        Service("migrate", lambda: (sys.executable, "-c", "print('migrated')"), needs=needs, once=True),
         Service(
             "web",
             lambda: (sys.executable, "-c", WEB, str(settings.port)),
-            after=(*after, "migrate"),
+            needs=(*needs, "migrate"),
             ready=web_answers,
             environment={"FLOWER_BASIC_AUTH": flower.login},
         ),
-        Service("worker", lambda: (sys.executable, "-c", WORKER), after=("migrate",)),
+        Service("worker", lambda: (sys.executable, "-c", WORKER), needs=needs, after=("migrate",)),
         Service(
-            "stubborn", lambda: (sys.executable, "-c", STUBBORN), after=("web",), grace_s=float(sys.argv[3])
+            "stubborn", lambda: (sys.executable, "-c", STUBBORN), needs=("web",), grace_s=float(sys.argv[3])
         ),
     ]
 

@@ -229,7 +229,7 @@ def test_services_wait_only_for_services_there_are(tmp_path: Path) -> None:
         services = stack_services(settings, given, FlowerDoor())
         names = [service.name for service in services]
         for index, service in enumerate(services):
-            assert set(service.after) <= set(names[:index]), service.name
+            assert {*service.needs, *service.after} <= set(names[:index]), service.name
 
 
 def test_the_help_lists_the_commands_without_loading_them() -> None:
