@@ -79,7 +79,7 @@ def claim(wake: Wake, event: Due, policy: Policy, now: datetime) -> Decision:
 
 
 def _in_session(wake: Wake, facts: Facts) -> Wake:
-    """A session that takes the place of another has accepted nothing, nor has it our text, unless it was there before."""
+    """A session that takes the place of another has none of our text, unless it was there before."""
     session = facts.session
     if session is None or session.session_id == wake.session_id:
         return wake
