@@ -16,8 +16,8 @@ def attach_session(
     with deps.unit(workspace_id, actor=f"host:{host}") as uow:
         now = uow.now()
         know_agent(uow, agent_id, now)
-        know_session(uow, session_id, agent_id, runtime, now)
         change_agent(uow, agent_id, lambda agent: take_seat(agent, session_id), now)
+        know_session(uow, session_id, agent_id, runtime, now)
         session, row = need_session(uow, session_id)
         if session.agent_id != agent_id:
             raise ClaimMismatch("the session belongs to another agent", session_id=session_id)

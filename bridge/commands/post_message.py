@@ -16,7 +16,7 @@ from typing import Any
 from bridge.core import thread as core
 from bridge.core import wake as wake_core
 from bridge.core.caller import Caller
-from bridge.core.effects import CancelWakes, Notify, OpenWakes
+from bridge.core.effects import OpenWakes
 from bridge.core.errors import (
     CursorOutOfRange,
     Forbidden,
@@ -44,7 +44,7 @@ from bridge.db.thread_store import (
 )
 from bridge.db.uow import UnitOfWork
 from bridge.db.wake_record import record
-from bridge.db.wake_store import lock_open
+from bridge.db.wake_store import Locked, lock_open
 
 ROUTE = "post_message"
 SPARE_IDS = 8
@@ -168,19 +168,20 @@ def _slow(
         recipients = _recipients(people, caller.agent_id, draft, policy)
         event = _event(uow, locked, people[caller.agent_id], draft)
         decision = core.decide(locked.thread, event, policy, now)
-        # In the lock order: participant, finding, wakes, notices.
+        # In the lock order: participant, finding, wakes, attempts, notices.
         cursor = _cursor(uow, locked, draft)
         moved = cursor is not None and move_forward(uow, thread_id, caller.agent_id, cursor)
         store_finding(uow, thread_id, draft.event, locked.thread.last_seq + 1, now)
-        if cursor is not None and moved:
-            _read_own_wake(uow, deps, policy, thread_id, caller.agent_id, cursor, now)
+        open_wakes = lock_open(uow, thread_id) if moved else []  # all, since their order is by agent
         wakes = _wakes(deps, decision, recipients, people, draft)
         message = _message(deps, caller, draft)
-        notes = tuple(effect for effect in decision.effects if isinstance(effect, Notify))
-        cancels = tuple(effect for effect in decision.effects if isinstance(effect, CancelWakes))
-        record_thread(uow, deps.ids, policy, locked, decision.state, cancels, now)
+        others = tuple(effect for effect in decision.effects if not isinstance(effect, OpenWakes))
+        record_thread(uow, deps.ids, policy, locked, decision.state, (), now)
         stored = store_message(uow, policy, thread_id, message, wakes, now)
-        carry_out(uow, deps.ids, policy, decision.state, notes, now)
+        for row in open_wakes:
+            if row.wake.agent_id == caller.agent_id:
+                _read_own_wake(uow, deps, policy, row, cursor or 0, now)
+        carry_out(uow, deps.ids, policy, decision.state, others, now)
         answer = stored | {"thread_status": decision.state.status.value}
         if key is not None:
             remember(uow, caller.agent_id, f"{ROUTE}:{thread_id}", key, answer)
@@ -234,21 +235,12 @@ def _cursor(uow: UnitOfWork, locked: LockedThread, draft: Draft) -> int | None:
 
 
 def _read_own_wake(
-    uow: UnitOfWork, deps: Deps, policy: Policy, thread_id: str, agent_id: str, cursor: int, now: datetime
+    uow: UnitOfWork, deps: Deps, policy: Policy, row: Locked, cursor: int, now: datetime
 ) -> None:
-    """The sender's own wake hears of its cursor. All of the thread's are locked first: their order is by agent."""
-    for row in lock_open(uow, thread_id):
-        if row.wake.agent_id == agent_id:
-            at = max(now, row.updated_at)
-            record(
-                uow,
-                deps.ids,
-                policy,
-                row,
-                wake_core.decide(row.wake, CursorMoved(cursor), policy, at),
-                "cursor_moved",
-                at,
-            )
+    """The sender's own wake hears of its cursor."""
+    at = max(now, row.updated_at)
+    decision = wake_core.decide(row.wake, CursorMoved(cursor), policy, at)
+    record(uow, deps.ids, policy, row, decision, "cursor_moved", at)
 
 
 def _wakes(
