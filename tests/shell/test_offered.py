@@ -11,19 +11,9 @@ from bridge.commands.put_agent import put_agent
 from bridge.commands.remove_participant import remove_participant
 from bridge.commands.retry_wake import retry_wake
 from bridge.commands.set_thread_status import set_thread_status
-from bridge.commands.touch_wake import Begun
 from bridge.commands.trigger_wake import trigger_wake
-from bridge.core.states import Evidence, Role, ThreadStatus, WaitReason
+from bridge.core.states import Evidence, Role, ThreadStatus
 from tests.support.world import TEST_POLICY, Clock, FixedPolicies, World
-
-
-def second_try(world: World, clock: Clock, wake_id: str) -> Begun:
-    """The first try was typed and nothing showed that it was taken; the hand looks for the text again."""
-    world.waiting(wake_id, Evidence.UNVERIFIED)
-    for _ in range(2):  # the deadline, then the backoff
-        clock.set(world.wake(wake_id)["due_at"])
-        world.advance(wake_id)
-    return world.touch(wake_id)
 
 
 def test_a_try_that_only_looked_and_found_nothing_told_of_no_other_wake(world: World, clock: Clock) -> None:
@@ -191,11 +181,3 @@ def test_a_wake_goes_to_the_host_that_holds_its_agents_session(world: World, clo
     assert world.wake(wake_id)["host"] == "b3"
     assert world.open_wake(world.thread("alice", "bob", thread_id="th_x"), "bob") is None
     assert world.wake(world.pending("th_x"))["host"] == "b3"
-
-
-def test_a_session_that_is_offline_and_not_yet_let_go_is_waited_for(world: World, clock: Clock) -> None:
-    world.live("bob")
-    world.owner.run("UPDATE sessions SET status = 'offline'")
-    wake_id = world.pending(world.thread("alice", "bob"))
-    assert world.advance(wake_id).wake.reason is WaitReason.SEAT
-    del clock
