@@ -101,10 +101,20 @@ class _Theatre:
             self._scenes(stage)
             self._part(0, "After the scenes", lambda scene: close(scene, stage, self.timeline))
             if keep:
-                self.timeline.tell(
-                    0, "demo", "everything goes on until Ctrl-C", f"flower {self.stack.facts['flower_url']}"
-                )
-                threading.Event().wait()
+                self._keep(self.stack)
+
+    def _keep(self, stack: Stack) -> None:
+        """Leave everything as it is until Ctrl-C, which is the end here, and no interruption."""
+        facts = stack.facts
+        rows = [
+            f"API     {facts['url']}/docs",
+            f"Flower  {facts['flower_url']}   user {facts['flower_user']}, password in {stack.data / 'stack.json'}",
+            f"CLI     bridge wake list --data {stack.data}",
+        ]
+        data = {name: facts[name] for name in ("url", "flower_url")}
+        with contextlib.suppress(KeyboardInterrupt):
+            self.timeline.page("Kept running until Ctrl-C", rows, data)
+            threading.Event().wait()
 
     def _scenes(self, stage: Stage) -> None:
         with ThreadPoolExecutor(2, thread_name_prefix="beside") as pool:
