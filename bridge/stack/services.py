@@ -50,6 +50,7 @@ class Service:
     needs: tuple[str, ...] = ()  # ready before it starts the first time, stopped after it
     after: tuple[str, ...] = ()  # only ready before it starts the first time
     ready: Callable[[], bool] | None = None  # None: ready as soon as it runs
+    awaited: bool = True  # the stack is not ready before it is
     once: bool = False
     stop_signal: signal.Signals = signal.SIGTERM
     grace_s: float = GRACE_S
@@ -91,6 +92,7 @@ def stack_services(settings: Settings, servers: Mapping[str, Server], flower: Fl
             needs=at_once,
             after=at_last,
             ready=flower.answers,
+            awaited=False,  # it is there to look at: no agent needs it
             environment={
                 "FLOWER_BASIC_AUTH": flower.login,
                 METRICS_DIR: str(settings.data_dir / "metrics" / "flower"),  # its figures are its own

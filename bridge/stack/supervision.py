@@ -107,11 +107,11 @@ class Supervision:
         }
 
     def waiting_for(self) -> list[str]:
-        """The services that are not ready."""
-        return [name for name, kept in self._kept.items() if not kept.ready.is_set()]
+        """The services that the stack waits for."""
+        return [name for name, kept in self._kept.items() if kept.service.awaited and not kept.ready.is_set()]
 
     async def until_ready(self) -> None:
-        """Return once every service has been ready; fail when one that runs once has failed."""
+        """Return once every awaited service has been ready; fail when one that runs once has failed."""
         everything = asyncio.create_task(self._all_ready())
         failed: asyncio.Future[None] = self._failed
         try:
@@ -123,7 +123,8 @@ class Supervision:
 
     async def _all_ready(self) -> None:
         for kept in self._kept.values():
-            await kept.ready.wait()
+            if kept.service.awaited:
+                await kept.ready.wait()
 
     async def stop(self) -> None:
         """Stop everything; nothing is left when this returns, after the graces at the latest."""
