@@ -89,8 +89,8 @@ test-core: setup  ## The core's tests alone: pure, no fixture, in two seconds
 	$(BIN)/python -m pytest tests/core $(PYTEST_ARGS)
 
 .PHONY: sim
-sim: setup  ## Seeded histories in virtual time (N=2000 SEED=1); N=1 SEED=s replays one
-	$(BIN)/python -m bridge.simulation --histories $(N) --seed $(SEED) $(ARGS)
+sim: setup  ## Seeded histories in virtual time (N=2000, a fresh seed); N=1 SEED=s replays one
+	$(BIN)/python -m bridge.simulation --histories $(N) $(if $(filter command,$(firstword $(origin SEED))),--seed $(SEED)) $(ARGS)
 
 .PHONY: mutants
 mutants: setup  ## Plant each known bug and see the simulator catch it

@@ -44,7 +44,7 @@ class Broken(Exception):
     """A rule does not hold: `rule` in words, `detail` what was seen."""
 
     def __init__(self, rule: str, detail: str) -> None:
-        super().__init__(f"{rule}: {detail}")
+        super().__init__(rule, detail)
         self.rule, self.detail = rule, detail
 
 
@@ -110,7 +110,8 @@ class Watch:
     def _judge(self, said: Said, uow: UnitOfWork) -> None:
         before, after, event = said.before, said.decision.state, said.event
         self.cells[before.state, type(event)] += 1
-        self.note(_told(said))
+        if self.trace is not None:
+            self.note(_told(said))
         cell = TRANSITIONS[before.state, type(event)]
         if isinstance(cell, Handled):
             self.require(
@@ -229,6 +230,9 @@ class Watch:
         if old is None:
             open_now.append(new.wake_id)
             self.counts["wakes"] += 1
+            shut = self.store.get("thread", new.thread_id).thread.status in SHUT
+            human = self.store.get("agent", new.agent_id).is_human
+            self.require(human or not shut, "no wake is opened in a blocked thread", new.wake_id)
             self.note(
                 f"{new.wake_id} opened for {new.agent_id} in {new.thread_id} up to {new.target_seq}, {new.reason}"
             )

@@ -233,9 +233,13 @@ class Doorbell:
         self._site, self._workers = site, workers
 
     def ring(self, wake_ids: list[str]) -> None:
-        """After a commit: sent, confirmed and mostly delivered; or not sent, and the row says so."""
+        """After a commit: sent and confirmed; or not sent, and the row says so; or nobody is left to."""
         for wake_id in wake_ids:
-            self.publish(wake_id)
+            if self._site.rng.chance(self._site.trouble.lose_ring / 2):
+                self._site.watch.lost_rings[wake_id] += 1
+                self._site.watch.counts["rings never sent"] += 1
+            else:
+                self.publish(wake_id)
 
     def publish(self, wake_id: str) -> None:
         """One ring."""

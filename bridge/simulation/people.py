@@ -89,7 +89,10 @@ class Fleet:
         self.site.watch.note(f"{terminal.session_id} is linked")
 
     def unlink(self, terminal: Terminal, back_s: float | None) -> Steps[None]:
-        """The link breaks; the host says so, and the wrapper dials again."""
+        """The link breaks; the host says so, and the wrapper dials again. A plain terminal has no link but its life."""
+        if not terminal.habits.remembers:
+            terminal.crash()
+            return
         terminal.linked = False
         self.site.watch.note(f"{terminal.session_id} is cut off")
         yield from self._gone(terminal, terminal.term)

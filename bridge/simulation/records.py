@@ -115,7 +115,7 @@ class Recorder:
             uow.put("open", new.thread_id, new.agent_id, value=None)
             return
         due_now = new.due_at <= now
-        uow.put("rung", new.wake_id, value=us_of(new.due_at) + SECOND if due_now else None)
+        uow.put("rung", new.wake_id, value=self.rung_until(new.due_at) if due_now else None)
         if due_now:
             uow.ring.append(new.wake_id)
 
@@ -126,11 +126,11 @@ class Recorder:
             case BeginAttempt():
                 yield from self.begin(uow, wake, effect, now)
             case LeaveAttempt():
-                yield from self._leave(uow, wake, effect.attempt_id)
+                yield from self.leave(uow, wake, effect.attempt_id)
             case OpenNext():
                 yield from self.open_next(uow, wake, effect.target_seq, now)
             case Notify():
-                self._notify(uow, wake, effect)
+                self.notify(uow, wake, effect)
             case MarkUnreachable():
                 yield from self.change_agent(
                     uow, wake.agent_id, lambda agent: breaker.wake_failed(agent, self.policy, now)
@@ -171,7 +171,8 @@ class Recorder:
         if in_flight:
             raise Duplicate
 
-    def _leave(self, uow: UnitOfWork, wake: Wake, attempt_id: str) -> Steps[None]:
+    def leave(self, uow: UnitOfWork, wake: Wake, attempt_id: str) -> Steps[None]:
+        """Out of the attempt; the last one out frees the session."""
         yield from uow.lock("attempt", attempt_id)
         attempt: Attempt = uow.get("attempt", attempt_id)
         offers: dict[str, Offer] = dict(uow.get("offers", attempt_id))
@@ -211,7 +212,7 @@ class Recorder:
     ) -> Steps[str]:
         """Open a wake, or raise the target of the one that is open."""
         yield from uow.lock("wake", thread_id, agent_id)
-        standing: str | None = uow.get("open", thread_id, agent_id)
+        standing = self.standing(uow, thread_id, agent_id)
         if standing:
             row: WakeRow = uow.get("wake", standing)
             raised = decide(row.wake, TargetRaised(target_seq), self.policy, now)
@@ -238,10 +239,19 @@ class Recorder:
         born = replace(born, due_at=min(due, born.dies_at))
         uow.put("wake", born.wake_id, value=WakeRow(born, 1, now))
         uow.put("open", thread_id, agent_id, value=born.wake_id)
-        uow.put("rung", born.wake_id, value=us_of(born.due_at) + SECOND if born.due_at <= now else None)
+        uow.put("rung", born.wake_id, value=self.rung_until(born.due_at) if born.due_at <= now else None)
         if born.due_at <= now:
             uow.ring.append(born.wake_id)
         return born.wake_id
+
+    def standing(self, uow: UnitOfWork, thread_id: str, agent_id: str) -> str | None:
+        """The partial unique index: the one wake that is open."""
+        wake_id: str | None = uow.get("open", thread_id, agent_id)
+        return wake_id
+
+    def rung_until(self, due: datetime) -> int:
+        """How long the committer's own ring counts."""
+        return us_of(due) + SECOND
 
     def change_agent(self, uow: UnitOfWork, agent_id: str, change: Callable[[Agent], Agent]) -> Steps[Agent]:
         """The agent under its lock, as a rule of the core changes it."""
@@ -250,7 +260,8 @@ class Recorder:
         uow.put("agent", agent_id, value=changed)
         return changed
 
-    def _notify(self, uow: UnitOfWork, wake: Wake, effect: Notify) -> None:
+    def notify(self, uow: UnitOfWork, wake: Wake, effect: Notify) -> None:
+        """A notice for the operators and each sender of what is unread."""
         audiences = {OPERATORS: None}
         if effect.tell_sender:
             cursor = uow.get("cursor", wake.thread_id, wake.agent_id)

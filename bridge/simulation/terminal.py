@@ -1,7 +1,8 @@
 """A played terminal: an agent's session with an input box, a human at the keys, and a program that may misbehave.
 
-A `wrapper` types by itself once it was asked (it outlives the hand that asked) and remembers each key with its
-outcome; a plain one is typed into by the hand, and what that hand had typed when it died stays in the box.
+A wrapper types by itself once it was asked (it outlives the hand that asked) and remembers each key with its
+outcome, also when its link was cut; a plain terminal is typed into by the hand, and what that hand had typed when it
+died stays in the box.
 """
 
 from __future__ import annotations

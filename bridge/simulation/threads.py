@@ -25,6 +25,12 @@ SYSTEM = "wakebridge"
 class Shell(WakeShell):
     """All the commands."""
 
+    def lock_thread(self, uow: UnitOfWork, thread_id: str) -> Steps[ThreadRow]:
+        """The thread under its lock."""
+        yield from uow.lock("thread", thread_id)
+        row: ThreadRow = uow.get("thread", thread_id)
+        return row
+
     # --- posting -------------------------------------------------------------------------------------------
 
     def post(
@@ -41,8 +47,7 @@ class Shell(WakeShell):
         """Store a message with its wakes: in one statement where nothing is to be judged, else by the slow way."""
         uow = self.store.begin(sender)
         try:
-            yield from uow.lock("thread", thread_id)
-            row: ThreadRow = uow.get("thread", thread_id)
+            row = yield from self.lock_thread(uow, thread_id)
             now = uow.now(row.updated_at)
             human = uow.get("agent", sender).is_human
             kind = MessageKind.EVENT if event_type else MessageKind.CHAT
@@ -53,7 +58,7 @@ class Shell(WakeShell):
             ]
             message = Message(row.thread.last_seq + 1, sender, kind, to)
             yield from self.work()
-            fast = self._fast(row.thread, posted, now) if event_type is None and read_to is None else None
+            fast = self.fast(row.thread, posted, now) if event_type is None and read_to is None else None
             if fast is not None:
                 uow.put("thread", thread_id, value=ThreadRow(fast, now))
                 yield from self._store_message(uow, thread_id, message, recipients, now, urgent, delay_s)
@@ -66,7 +71,7 @@ class Shell(WakeShell):
         if any(self.store.get("open", thread, sender) for thread in self.threads_of[sender]):
             yield from self.rouse(sender, alive=True)
 
-    def _fast(self, thread: Thread, posted: Posted, now: datetime) -> Thread | None:
+    def fast(self, thread: Thread, posted: Posted, now: datetime) -> Thread | None:
         """What the one statement makes of the thread; None where its guard gives no row."""
         if thread.status is not ThreadStatus.ACTIVE:
             return None
@@ -121,6 +126,20 @@ class Shell(WakeShell):
         slowed_s: float = 0.0,
     ) -> Steps[None]:
         uow.put("message", thread_id, message.seq, value=message)
+        yield from self.open_wakes(uow, thread_id, message.seq, recipients, now, urgent, delay_s, slowed_s)
+
+    def open_wakes(
+        self,
+        uow: UnitOfWork,
+        thread_id: str,
+        seq: int,
+        recipients: list[str],
+        now: datetime,
+        urgent: bool,  # noqa: FBT001  one of a message's own fields
+        delay_s: float,
+        slowed_s: float,
+    ) -> Steps[None]:
+        """In the message's own transaction: a wake for each recipient, or a higher target."""
         for name in recipients:
             agent = uow.get("agent", name)
             if slowed_s:
@@ -132,7 +151,7 @@ class Shell(WakeShell):
             else:
                 reason = WaitReason.FIRST
             own_s = 0.0 if slowed_s else delay_s
-            yield from self.insert_wake(uow, thread_id, name, message.seq, now, reason, own_s, slowed_s)
+            yield from self.insert_wake(uow, thread_id, name, seq, now, reason, own_s, slowed_s)
 
     # --- status --------------------------------------------------------------------------------------------
 
@@ -140,8 +159,7 @@ class Shell(WakeShell):
         """An operator sets the status."""
         uow = self.store.begin("operator")
         try:
-            yield from uow.lock("thread", thread_id)
-            row: ThreadRow = uow.get("thread", thread_id)
+            row = yield from self.lock_thread(uow, thread_id)
             now = uow.now(row.updated_at)
             asked = StatusAsked(status, "operator", Role.OPERATOR, "so")
             decision = core.decide(row.thread, asked, self.policy, now)
@@ -200,8 +218,7 @@ class Shell(WakeShell):
         """A manual wake up to the last message."""
         uow = self.store.begin("operator")
         try:
-            yield from uow.lock("thread", thread_id)
-            row: ThreadRow = uow.get("thread", thread_id)
+            row = yield from self.lock_thread(uow, thread_id)
             human = uow.get("agent", agent_id).is_human
             refused = row.thread.status is ThreadStatus.CLOSED or (
                 row.thread.status is ThreadStatus.BLOCKED and not human
@@ -307,8 +324,7 @@ class Shell(WakeShell):
         """Judge it under its lock."""
         uow = self.store.begin("tick")
         try:
-            yield from uow.lock("thread", thread_id)
-            row: ThreadRow = uow.get("thread", thread_id)
+            row = yield from self.lock_thread(uow, thread_id)
             now = uow.now(row.updated_at)
             decision = core.decide(row.thread, StallChecked(), self.policy, now)
             if decision.state != row.thread:

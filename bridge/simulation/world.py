@@ -265,7 +265,7 @@ class World:
         setattr(self.trouble, what, False)
         if what == "host_up":
             for terminal in list(self.fleet.terminals.values()):
-                if terminal.linked:
+                if terminal.linked and terminal.habits.remembers:
                     self.fleet.begin(self.fleet.unlink(terminal, 0.2))
         yield seconds
         setattr(self.trouble, what, True)
