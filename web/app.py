@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 from flask import Flask, Response, request
+from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException
 
 import web.api
@@ -30,6 +31,8 @@ from web.parsing import Parsed, check_media_type, parse, parse_query
 from web.routing import TABLE, Call, NoBody, NoQuery, Reply, Route, Services
 
 log = structlog.get_logger("web")
+DRAINED_BYTES_MAX = 8 * 1024 * 1024
+DRAINED_CHUNK_BYTES = 64 * 1024
 WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -44,6 +47,7 @@ def create_app(services: Services) -> Flask:
     """The app over these services; it opens no connection by itself."""
     app = Flask("wakebridge", static_folder=None)
     app.config["PROPAGATE_EXCEPTIONS"] = False
+    app.url_map.merge_slashes = False  # an address is right or is none: nobody is sent elsewhere
     for route in load_routes():
         rule = route.path.replace("{", "<").replace("}", ">")
         view = _view(services, route)
@@ -158,11 +162,23 @@ def _call(
 def _body(settings: Settings, route: Route, claims: Claims) -> Parsed:
     if route.method not in WITH_BODY:
         return Parsed(NoBody(), {})
-    raw = request.stream.read(settings.request_bytes_max + 1)
+    raw = _received(settings.request_bytes_max + 1)
     if raw.strip() or route.body is not None:
         check_media_type(request.content_type)
     bounds = {"bytes_max": settings.request_bytes_max, "nesting_max": settings.nesting_max}
     return parse(route.body or NoBody, raw, claims, **bounds)
+
+
+def _received(bytes_max: int) -> bytes:
+    """What was sent, up to the bound. Raises InvalidArgument for a body that ends early or is chunked wrongly."""
+    try:
+        raw = request.stream.read(bytes_max)
+        left = DRAINED_BYTES_MAX if len(raw) == bytes_max else 0
+        while left > 0 and (more := request.stream.read(min(left, DRAINED_CHUNK_BYTES))):
+            left -= len(more)  # who sends too much reads our refusal only when it was let finish
+    except (OSError, ParseException) as error:
+        raise InvalidArgument("the body did not come as its headers say") from error
+    return raw
 
 
 def _key() -> str | None:

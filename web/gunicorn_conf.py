@@ -21,7 +21,7 @@ bind = (
     f"[{_settings.bind}]:{_settings.port}" if ":" in _settings.bind else f"{_settings.bind}:{_settings.port}"
 )
 workers = _settings.web_workers
-worker_class = "gevent"
+worker_class = "web.worker.ProblemWorker"
 worker_connections = 4000
 graceful_timeout = 5
 timeout = 60

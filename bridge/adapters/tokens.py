@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import jwt
+import structlog
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -34,6 +35,8 @@ from bridge.core.errors import (
 from bridge.core.names import NAME_PATTERN, WORKSPACE_PATTERN, fits
 from bridge.core.states import Role
 from bridge.ports.tokens import Claims, Revocations
+
+log = structlog.get_logger(__name__)
 
 LIFE_S_MAX = 3600
 LEEWAY_S = 5.0
@@ -84,23 +87,29 @@ class KeySet:
                     self._stamp = stamp
                     self.generation += 1
             except (OSError, ValueError) as error:
-                raise Unavailable("the keys that check tokens cannot be read") from error
+                # A key is withdrawn by writing the file without it; one that cannot be read withdraws none.
+                if self._stamp is None:
+                    raise Unavailable("the keys that check tokens cannot be read") from error
+                log.warning("keys.unreadable", file=str(self._file), why=type(error).__name__)
             self._looked_at = now
 
 
 def _parse(text: str) -> dict[str, tuple[str, Any]]:
     keys: dict[str, tuple[str, Any]] = {}
-    entries = json.loads(text)["keys"]
+    said = json.loads(text)
+    entries = said.get("keys") if isinstance(said, dict) else None
+    if not isinstance(entries, list):
+        raise ValueError("no key set")  # noqa: TRY004  a file's form, not an argument's type
     for entry in entries:
-        algorithm = ALGORITHMS.get(entry.get("kty", ""))
+        algorithm = ALGORITHMS.get(str(entry.get("kty"))) if isinstance(entry, dict) else None
         if algorithm is None or not isinstance(entry.get("kid"), str) or "d" in entry:
             continue
         if entry.get("use", "sig") != "sig" or entry.get("crv", "P-256") not in ("P-256", "Ed25519"):
             continue
         try:
             key = jwt.PyJWK(entry, algorithm=algorithm).key
-        except jwt.PyJWTError as error:
-            raise ValueError(entry["kid"]) from error
+        except jwt.PyJWTError:
+            continue  # a key that is none lets nobody in; the others do
         if algorithm == "RS256" and key.key_size < RSA_BITS_MIN:
             continue
         keys[entry["kid"]] = (algorithm, key)

@@ -213,6 +213,18 @@ def test_a_key_that_was_taken_out_lets_nobody_in_any_more(mint: Mint) -> None:
     refused(verifier, token)
 
 
+def test_a_file_that_cannot_be_read_withdraws_no_key(mint: Mint) -> None:
+    clock = Hand()
+    verifier = TokenVerifier(
+        KeySet(mint.settings.jwks_file, clock=clock), issuer="wakebridge", audience="wakebridge"
+    )
+    verifier.verify(mint.token())
+    for text in ("{", "[]", '{"keys": 1}'):
+        mint.settings.jwks_file.write_text(text)
+        clock.now += 1.1
+        verifier.verify(mint.token())
+
+
 def test_without_keys_nobody_is_let_in(tmp_path: Path, mint: Mint) -> None:
     missing = TokenVerifier(KeySet(tmp_path / "nothing.json"), issuer="wakebridge", audience="wakebridge")
     refused(missing, mint.token(), Unavailable)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -197,3 +198,55 @@ def _objects(text: str) -> list[dict[str, Any]]:
         while at < len(text) and text[at].isspace():
             at += 1
     return found
+
+
+@pytest.mark.parametrize(
+    ("raw", "status", "code"),
+    [
+        (
+            b"GET /v1/threads HTTP/1.1\r\nHost: x\r\nX-Big: " + b"a" * 40_000 + b"\r\n\r\n",
+            431,
+            "HEADERS_TOO_LARGE",
+        ),
+        (b"GET /v1/threads HTTP/1.1\r\n" + b"A: b\r\n" * 200 + b"\r\n", 431, "HEADERS_TOO_LARGE"),
+        (b"NONSENSE\r\n\r\n", 400, "INVALID_ARGUMENT"),
+        (b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n", 400, "INVALID_ARGUMENT"),
+    ],
+    ids=["big", "many", "no request", "long"],
+)
+def test_what_is_not_even_http_gets_a_problem_too(
+    web: httpx.Client, raw: bytes, status: int, code: str
+) -> None:
+    head, body = _sent(web, raw)
+    assert head.startswith(f"HTTP/1.1 {status} ")
+    assert "application/problem+json" in head
+    assert json.loads(body)["code"] == code
+
+
+def test_a_body_that_does_not_come_as_it_says_is_the_callers_fault(web: httpx.Client, mint: Mint) -> None:
+    token = mint.token("chief", Role.COORDINATOR)
+    raw = (
+        f"POST /v1/threads HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+        "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n"
+    )
+    head, body = _sent(web, raw.encode())
+    assert head.startswith("HTTP/1.1 400 ")
+    assert json.loads(body)["code"] == "INVALID_ARGUMENT"
+
+
+def test_who_sends_too_much_is_told_so(web: httpx.Client, mint: Mint) -> None:
+    token = as_(mint.token("chief", Role.COORDINATOR)) | {"Content-Type": "application/json"}
+    answer = web.post("/v1/threads", content=b"x" * 2_000_000, headers=token)
+    assert answer.json()["code"] == "PAYLOAD_TOO_LARGE"
+    assert web.get("/health").is_success
+
+
+def _sent(web: httpx.Client, raw: bytes) -> tuple[str, str]:
+    with socket.create_connection(("127.0.0.1", web.base_url.port or 0), timeout=10) as link:
+        link.sendall(raw)
+        link.shutdown(socket.SHUT_WR)
+        answer = b""
+        while chunk := link.recv(65_536):
+            answer += chunk
+    head, _, body = answer.decode().partition("\r\n\r\n")
+    return head, body

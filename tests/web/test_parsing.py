@@ -126,6 +126,8 @@ def test_a_request_id_is_echoed_if_it_is_one_and_made_if_not(api: Apis) -> None:
         "/v1/wakes?state=asleep",
         "/nowhere",
         "/v1/",
+        "/v1//threads",
+        "/v1/threads/",
     ],
 )
 def test_odd_addresses_are_refused_with_a_problem(api: Apis, path: str) -> None:
