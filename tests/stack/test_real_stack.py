@@ -37,7 +37,9 @@ def test_the_whole_stack_starts_serves_and_leaves_nothing(
 
         flower = port_of(record["flower_url"])
         login = f"{record['flower_user']}:{record['flower_password']}"
-        until(lambda: http_get("127.0.0.1", flower, "/")[0] == 401)  # the stack does not wait for it
+        until(
+            lambda: http_get("127.0.0.1", flower, "/")[0] == 401, "Flower, which the stack does not wait for"
+        )
         assert http_get("127.0.0.1", flower, "/", login=login)[0] == 200
 
         secrets = [str(record[name]).encode() for name in ("flower_password", "operator_token")]
