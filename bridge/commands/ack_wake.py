@@ -21,9 +21,13 @@ def ack_wake(deps: Deps, caller: Caller, wake_id: str) -> Wake:
             raise Forbidden("only the agent it wakes can ack a wake", wake_id=wake_id)
         offered = max(seen.offered_seq, seen.offering_seq)
         move_forward(uow, seen.thread_id, caller.agent_id, offered)
-        cursor = position(uow, seen.thread_id, caller.agent_id).last_read_seq or 0
+        at = position(uow, seen.thread_id, caller.agent_id)
+        cursor = at.last_read_seq or 0
         for locked in lock_open(uow, seen.thread_id, [caller.agent_id]):  # it, or the one that followed
             now = uow.now(locked.updated_at)
             decision = decide(locked.wake, CursorMoved(cursor), policy, now)
             record(uow, deps.ids, policy, locked, decision, "cursor_moved", now)
-        return look(uow, wake_id)
+        acked = look(uow, wake_id)
+    if at.unreachable:  # whoever reads, lives
+        deps.sign_of_life(caller.workspace_id, caller.agent_id)
+    return acked

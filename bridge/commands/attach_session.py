@@ -16,7 +16,7 @@ def attach_session(
     with deps.unit(workspace_id, actor=f"host:{host}") as uow:
         now = uow.now()
         know_agent(uow, agent_id, now)
-        change_agent(uow, agent_id, lambda agent: take_seat(agent, session_id), now)
+        change_agent(uow, agent_id, lambda agent: take_seat(agent, session_id, host), now)
         know_session(uow, session_id, agent_id, runtime, now)
         session, row = need_session(uow, session_id)
         if session.agent_id != agent_id:

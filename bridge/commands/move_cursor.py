@@ -44,4 +44,6 @@ def move_cursor(deps: Deps, caller: Caller, thread_id: str, last_read_seq: int) 
             now = uow.now(locked.updated_at)
             decision = decide(locked.wake, CursorMoved(last_read_seq), policy, now)
             record(uow, deps.ids, policy, locked, decision, "cursor_moved", now)
+    if at.unreachable:  # whoever reads, lives
+        deps.sign_of_life(caller.workspace_id, caller.agent_id)
     return CursorView(thread_id, cursor, at.last_seq, at.last_seq - cursor)

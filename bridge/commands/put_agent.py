@@ -24,3 +24,5 @@ def put_agent(
     given = {name: value for name, value in fields.items() if value is not None}
     with deps.unit(caller.workspace_id, caller) as uow:
         store_agent(uow, agent_id, given)
+        if host is not None:
+            uow.roused.add(agent_id)  # its open wakes follow it there

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from bridge.core.agent import ask_probe
 from bridge.core.authority import Action, check
 from bridge.core.caller import Caller
 from bridge.core.errors import InvalidTransition, ThreadNotOpen
 from bridge.core.states import WAKE_OPEN
+from bridge.db.agent_store import change_agent
 from bridge.db.deps import Deps
 from bridge.db.thread_store import is_member
 from bridge.db.wake_record import audit_wake, open_next
@@ -24,5 +26,6 @@ def retry_wake(deps: Deps, caller: Caller, wake_id: str) -> str:
         opened = open_next(uow, deps.ids, policy, locked.wake, locked.wake.target_seq, now, retry_of=wake_id)
         if opened is None:
             raise ThreadNotOpen("the thread is not open")
+        change_agent(uow, locked.wake.agent_id, lambda agent: ask_probe(agent, now), now)
         audit_wake(uow, locked, "wake.retried", {"opened": opened}, now)
     return opened

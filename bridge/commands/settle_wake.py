@@ -44,7 +44,8 @@ def settle_wake(
             accepted_at = now if evidence is Evidence.ACCEPTED else None
             note_outcome(uow, attempt_id, accepted_at, why or None)
             hand_over(uow, attempt_id, wake_id, now)
-            _join(uow, deps, policy, attempt_id, lead.wake, list(rows.values()), evidence, now)
+            if evidence is not Evidence.ABSENT:  # nothing was typed, so no line told of the others
+                _join(uow, deps, policy, attempt_id, lead.wake, list(rows.values()), evidence, now)
         record(uow, deps.ids, policy, lead, decision, "handed_over", now)
     return decision.state
 

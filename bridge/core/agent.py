@@ -30,9 +30,9 @@ class Agent:
     listening_until: datetime | None = None
 
 
-def take_seat(agent: Agent, session_id: str) -> Agent:
-    """The session holds the seat from now on; the term rises even when it held it before."""
-    return replace(agent, seat_session_id=session_id, seat_term=agent.seat_term + 1)
+def take_seat(agent: Agent, session_id: str, host: str | None = None) -> Agent:
+    """The session holds the seat from now on, and its agent is where it is; the term rises even when it held it."""
+    return replace(agent, seat_session_id=session_id, seat_term=agent.seat_term + 1, host=host or agent.host)
 
 
 def leave_seat(agent: Agent, session_id: str, term: int) -> Agent:
@@ -56,6 +56,11 @@ def wake_failed(agent: Agent, policy: Policy, now: datetime) -> Agent:
 def take_probe(agent: Agent, policy: Policy, now: datetime) -> Agent:
     """One wake tries; the others wait until the next probe."""
     return replace(agent, probe_at=now + policy.breaker(agent.failures + 1))
+
+
+def ask_probe(agent: Agent, now: datetime) -> Agent:
+    """Somebody asks for the probe now; with the breaker closed there is none to ask for."""
+    return agent if agent.probe_at is None else replace(agent, probe_at=min(agent.probe_at, now))
 
 
 def alive(agent: Agent) -> Agent:

@@ -39,6 +39,7 @@ class Facts:
     paused: str | None = None
     unreachable_until: datetime | None = None
     wakes_last_minute: int = 0
+    takes_part: bool = True  # a participant of the thread, still
 
 
 @dataclass(frozen=True, slots=True)

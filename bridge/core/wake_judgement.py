@@ -25,6 +25,8 @@ class Decision(NamedTuple):
 
 def ended_by(wake: Wake, facts: Facts, now: datetime) -> Decision | None:
     """Cursor first; then an end that was asked for, or that the thread brings; then the end of its life."""
+    if not facts.takes_part:
+        return end(replace(wake, why=wake.cancel or "it takes no part in the thread"), WakeState.CANCELLED)
     read = read_up_to(wake, facts.cursor)
     if read:
         return read

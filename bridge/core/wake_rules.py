@@ -81,11 +81,18 @@ def claim(wake: Wake, event: Due, policy: Policy, now: datetime) -> Decision:
 def _in_session(wake: Wake, facts: Facts) -> Wake:
     """A session that takes the place of another has none of our text, unless it was there before."""
     session = facts.session
-    if session is None or session.session_id == wake.session_id:
+    if session is None:
         return wake
+    if session.session_id == wake.session_id:
+        return wake if session.process_alive else _untold(wake)
     tried = replace(wake.tried, spent=wake.tried.spent - {Rung.LIVE})
     moved = replace(wake, session_id=session.session_id, tried=tried)
     return replace(moved, handed=session.told, unsure=session.perhaps_told)
+
+
+def _untold(wake: Wake) -> Wake:
+    """Its terminal is gone, and our text with it. Should the same one come back, it knows the key, and is looked at."""
+    return replace(wake, handed=False, unsure=wake.unsure or wake.handed)
 
 
 def _held_back(wake: Wake, facts: Facts, policy: Policy, now: datetime) -> tuple[WaitReason, datetime] | None:
@@ -94,6 +101,8 @@ def _held_back(wake: Wake, facts: Facts, policy: Policy, now: datetime) -> tuple
         return WaitReason.PAUSED, recheck
     if not facts.host_seen:
         return WaitReason.HOST, recheck
+    if wake.forced:
+        return None
     if facts.unreachable_until is not None and now < facts.unreachable_until and not wake.attempts:
         return WaitReason.UNREACHABLE, facts.unreachable_until
     if facts.wakes_last_minute >= policy.wakes_per_minute_max:
@@ -207,9 +216,11 @@ def handed_over(wake: Wake, event: HandedOver, policy: Policy, now: datetime) ->
     if event.evidence in (Evidence.NOT_TOUCHED, Evidence.GONE):
         return _not_touched(wake, event, policy, now)
     accepted = event.evidence is Evidence.ACCEPTED
+    # What only looked for the text of before, and did not find it, told of nothing that came since.
+    offered = 0 if event.evidence is Evidence.ABSENT else wake.offering_seq
     handed = replace(
         wake,
-        offered_seq=max(wake.offered_seq, wake.offering_seq),
+        offered_seq=max(wake.offered_seq, offered),
         handed=True,
         forced=False,
         tried=burn(wake.tried, rung_of(wake)),
@@ -304,7 +315,8 @@ def lost(wake: Wake, event: SessionLost, policy: Policy, now: datetime) -> Decis
     if event.session_id != wake.session_id:
         return Decision(wake)
     tried = replace(wake.tried, spent=wake.tried.spent - {rung_of(wake)})
-    later = wait(replace(wake, why=event.why, tried=tried), WaitReason.FALLBACK, now, now)
+    gone = _untold(replace(wake, why=event.why, tried=tried))
+    later = wait(gone, WaitReason.FALLBACK, now, now)
     return Decision(later.state, (*leave(wake, "lost"), *later.effects))
 
 

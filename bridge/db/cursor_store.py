@@ -16,10 +16,13 @@ class Position:
 
     last_seq: int
     last_read_seq: int | None
+    unreachable: bool = False  # the agent's breaker is open
 
 
 _READ = text("""
-SELECT t.last_seq, p.last_read_seq FROM threads t
+SELECT t.last_seq, p.last_read_seq, EXISTS (SELECT FROM agents a WHERE a.workspace_id = t.workspace_id
+    AND a.agent_id = :agent_id AND a.probe_at IS NOT NULL) AS unreachable
+FROM threads t
 LEFT JOIN participants p ON p.thread_id = t.thread_id AND p.agent_id = :agent_id WHERE t.thread_id = :thread_id
 """)
 _MOVE = text("""
@@ -33,7 +36,7 @@ def position(uow: UnitOfWork, thread_id: str, agent_id: str) -> Position:
     row = uow.run(_READ, {"thread_id": thread_id, "agent_id": agent_id}).mappings().one_or_none()
     if row is None:
         raise NotFound(thread_id=thread_id)
-    return Position(row["last_seq"], row["last_read_seq"])
+    return Position(row["last_seq"], row["last_read_seq"], row["unreachable"])
 
 
 def move_forward(uow: UnitOfWork, thread_id: str, agent_id: str, cursor: int) -> bool:

@@ -232,9 +232,9 @@ def _cancel_wakes(
 
 _LAST_SEQ = text("SELECT last_seq FROM threads WHERE thread_id = :thread_id")
 _UNREAD = text("""
-SELECT EXISTS (SELECT FROM messages m WHERE m.thread_id = :thread_id AND m.seq > :cursor AND m.kind <> 'system'
-    AND m.sender_agent_id <> :agent_id AND (m.to_agents IS NULL OR :agent_id = ANY (m.to_agents))
-    AND (m.to_role IS NULL OR m.to_role = :role))
+SELECT EXISTS (SELECT FROM messages m WHERE m.thread_id = :thread_id AND m.seq > :cursor
+    AND (m.kind <> 'system' OR :agent_id = ANY (m.to_agents)) AND m.sender_agent_id <> :agent_id
+    AND (m.to_agents IS NULL OR :agent_id = ANY (m.to_agents)) AND (m.to_role IS NULL OR m.to_role = :role))
 """)
 
 

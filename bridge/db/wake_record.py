@@ -5,6 +5,7 @@ All in the transaction that holds the wake's lock, in the lock order: wake, agen
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -60,7 +61,7 @@ def record(
     """Store the decision and carry out its effects; rings what became due. Raises Conflict if the row moved."""
     new = decision.state
     if new != old.wake:
-        _store(uow, old, new, event, now)
+        _store(uow, old, new, event, policy.version, now)
     for effect in sorted(decision.effects, key=_in_lock_order):
         _carry_out(uow, ids, policy, new, effect, now)
 
@@ -79,7 +80,9 @@ def _in_lock_order(effect: Effect) -> int:
     return _LOCK_ORDER.index(type(effect)) if isinstance(effect, _LOCK_ORDER) else len(_LOCK_ORDER)
 
 
-def _store(uow: UnitOfWork, old: Locked, new: core.Wake, event: str, now: datetime) -> None:
+def _store(
+    uow: UnitOfWork, old: Locked, new: core.Wake, event: str, policy_version: int, now: datetime
+) -> None:
     n, head = old.audit_n, old.audit_head
     moved = old.wake.state is not new.state
     asked = (new.forced and not old.wake.forced) or new.cancel != old.wake.cancel
@@ -101,12 +104,12 @@ def _store(uow: UnitOfWork, old: Locked, new: core.Wake, event: str, now: dateti
     if uow.run(_RECORD, values).rowcount != 1:
         raise Conflict("the wake was changed by another hand", wake_id=new.wake_id)
     if moved or asked or old.wake.reason is not new.reason or old.wake.accepted_at != new.accepted_at:
-        uow.run(wake_events.insert(), _history(old, new, event, now))
+        uow.run(wake_events.insert(), _history(old, new, event, policy_version, now))
     if due_now:
         ring(uow, new, old.host)
 
 
-def _history(old: Locked, new: core.Wake, event: str, now: datetime) -> dict[str, Any]:
+def _history(old: Locked, new: core.Wake, event: str, policy_version: int, now: datetime) -> dict[str, Any]:
     return {
         "wake_id": new.wake_id,
         "n": old.version + 1,
@@ -117,7 +120,7 @@ def _history(old: Locked, new: core.Wake, event: str, now: datetime) -> dict[str
         "reason": new.reason.value,
         "why": new.why,
         "worker": new.worker or old.wake.worker,
-        "policy_version": new.policy_version,
+        "policy_version": policy_version,
         "detail": {
             "fence": new.fence,
             "due_at": new.due_at.isoformat(),
@@ -240,7 +243,10 @@ FROM threads t LEFT JOIN agents a ON a.workspace_id = :workspace_id AND a.agent_
 WHERE t.thread_id = :thread_id AND (t.status IN ('active', 'resolved') OR a.is_human)
 ON CONFLICT (thread_id, agent_id) WHERE state IN ('pending', 'delivering', 'touching', 'waiting')
 DO UPDATE SET target_seq = greatest(wakes.target_seq, excluded.target_seq), version = wakes.version + 1,
-    cancel = CASE WHEN excluded.target_seq > wakes.target_seq THEN NULL ELSE wakes.cancel END
+    due_at = CASE WHEN wakes.reason = 'first' AND wakes.attempts = 0 AND wakes.state = 'pending'
+        AND wakes.due_at > :now THEN least(wakes.due_at, excluded.due_at) ELSE wakes.due_at END,
+    dies_at = CASE WHEN wakes.reason = 'first' AND wakes.attempts = 0 AND wakes.state = 'pending'
+        AND wakes.due_at > :now THEN least(wakes.dies_at, excluded.dies_at) ELSE wakes.dies_at END
 RETURNING wake_id, host, (xmax = 0) AS born
 """)
 
@@ -339,11 +345,24 @@ def _notify(uow: UnitOfWork, ids: IdSource, wake: core.Wake, effect: Notify, now
         )
 
 
+_MOVE = text("""
+UPDATE wakes w SET host = a.host FROM agents a
+WHERE w.wake_id = ANY (:wake_ids) AND a.workspace_id = w.workspace_id AND a.agent_id = w.agent_id AND w.host <> a.host
+RETURNING w.wake_id, w.host
+""")
+
+
 def rouse(uow: UnitOfWork, ids: IdSource, policy: Policy, agent_id: str, *, alive: bool) -> None:
-    """Let the agent's open wakes look again: its session became free, or (`alive`) it gave a sign of life."""
+    """Let the agent's open wakes look again: its session became free, or (`alive`) it gave a sign of life.
+
+    They follow the agent to the host where it is now.
+    """
     locked = lock_open_of_agent(uow, agent_id)
+    moved = uow.run(_MOVE, {"wake_ids": [row.wake.wake_id for row in locked]}).mappings() if locked else ()
+    hosts = {row["wake_id"]: row["host"] for row in moved}
     now = uow.now(*(row.updated_at for row in locked))
-    for row in locked:
+    for found in locked:
+        row = replace(found, host=hosts.get(found.wake.wake_id, found.host))
         if alive or (row.wake.state is S.PENDING and row.wake.reason is WaitReason.SLOT):
             record(
                 uow, ids, policy, row, core.decide(row.wake, SignOfLife(), policy, now), "sign_of_life", now

@@ -172,7 +172,8 @@ def facts(uow: UnitOfWork, wake: core.Wake, policy: Policy, now: datetime) -> Fa
         session = session_facts(value, policy, now, in_flight=row["in_flight"])
     seen = row["seen_at"]
     return Facts(
-        cursor=row["last_read_seq"] if row["last_read_seq"] is not None else wake.target_seq,
+        cursor=row["last_read_seq"] or 0,
+        takes_part=row["last_read_seq"] is not None,
         thread_status=ThreadStatus(row["thread_status"]),
         agent_is_operator=bool(row["is_human"]),
         session=session,

@@ -191,7 +191,8 @@ class PtyServer:
     def open(self) -> bool:
         """Listen; False while another process holds this host's socket."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        path = self._path.with_suffix(".lock")  # ours already, when it could not be bound the time before
+        lock = self._held or os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -58,8 +58,11 @@ BEGIN
         FROM due ORDER BY agent_id
         ON CONFLICT (thread_id, agent_id) WHERE state IN ('pending', 'delivering', 'touching', 'waiting')
         DO UPDATE SET target_seq = greatest(w.target_seq, excluded.target_seq), version = w.version + 1,
-            -- An end that was asked for while it is typed was asked for what was there then, not for this message.
-            cancel = CASE WHEN excluded.target_seq > w.target_seq THEN NULL ELSE w.cancel END,
+            -- A wake that an earlier message's delay holds back is not born yet: this one brings its birth forward.
+            due_at = CASE WHEN w.reason = 'first' AND w.attempts = 0 AND w.state = 'pending' AND w.due_at > p_now
+                THEN least(w.due_at, excluded.due_at) ELSE w.due_at END,
+            dies_at = CASE WHEN w.reason = 'first' AND w.attempts = 0 AND w.state = 'pending' AND w.due_at > p_now
+                THEN least(w.dies_at, excluded.dies_at) ELSE w.dies_at END,
             updated_at = greatest(w.updated_at, p_now)
         RETURNING w.wake_id, w.agent_id, w.state, w.reason, w.due_at, w.host, w.policy_version, (xmax = 0) AS born
     ), told AS (
@@ -75,7 +78,9 @@ BEGIN
     RETURN jsonb_build_object('message_id', p_message->>'message_id', 'seq', v_seq, 'created_at', p_now,
         'wakes', v_created, 'sender_is_woken', EXISTS (
             SELECT FROM wakes WHERE workspace_id = p_workspace AND agent_id = p_message->>'sender'
-                AND state IN ('pending', 'delivering', 'touching', 'waiting')));
+                AND state IN ('pending', 'delivering', 'touching', 'waiting')) OR EXISTS (
+            SELECT FROM agents WHERE workspace_id = p_workspace AND agent_id = p_message->>'sender'
+                AND probe_at IS NOT NULL));
 END $$;
 
 -- The fast post: an active thread, a chat message, counters below every threshold, nothing that moves a cursor.
