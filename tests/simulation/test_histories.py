@@ -10,6 +10,7 @@ from bridge.simulation.engine import Engine, Park, Steps
 from bridge.simulation.report import Report
 from bridge.simulation.store import Store
 from bridge.simulation.world import play
+from tests.simulation.mutants import MUTANTS
 
 
 def played(first: int, count: int) -> Report:
@@ -115,3 +116,14 @@ def test_who_dies_in_a_transaction_leaves_nothing_and_no_lock() -> None:
     process.kill()
     assert not store.is_locked("row")
     assert store.get("row") is None
+
+
+def test_a_broken_rule_ends_the_run_with_its_seed_and_its_story(capsys: pytest.CaptureFixture[str]) -> None:
+    planted = MUTANTS["> for >= at due"].planted
+    assert planted is not None
+    with planted():
+        assert main(["--histories", "5", "--seed", "1", "--jobs", "1"]) == 1
+    said = capsys.readouterr().out
+    assert "opened for" in said
+    assert "BROKEN: a wake that is looked at when due moves on" in said
+    assert "make sim N=1 SEED=1 ARGS=--trace" in said
