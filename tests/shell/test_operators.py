@@ -75,8 +75,7 @@ def test_a_message_that_comes_after_the_cancel_still_wakes(
     cancel_wake(world.deps, operator, begun.wake.wake_id, "stop")
     posted = world.post(thread, body="and this is new")
     assert [wake.wake_id for wake in posted.wakes] == [begun.wake.wake_id]
-    assert world.settle(begun).state == "waiting"
-    move_cursor(world.deps, world.caller("bob"), thread, 1)
+    assert world.settle(begun).state == "cancelled", "what was typed is what was meant"
     following = world.open_wake(thread, "bob")
     assert following is not None
     assert following["target_seq"] == 2
