@@ -13,7 +13,7 @@ Rules of this file:
 
 import unicodedata
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -133,7 +133,7 @@ class Injector:
 
     paste_required: bool = False
     _job: _Job | None = None
-    _ended: "OrderedDict[str, Outcome]" = field(default_factory=OrderedDict)
+    _ended: "OrderedDict[str, tuple[Outcome, str]]" = field(default_factory=OrderedDict)
 
     @property
     def active(self) -> bool:
@@ -152,7 +152,7 @@ class Injector:
 
     def request(self, request: Request, now: float) -> Outcome | None:
         """Begin; return the outcome at once when there is nothing to do."""
-        before = self._ended.get(request.key)
+        before, typed = self._ended.get(request.key, (None, request.text))
         if before is not None and before.result is Result.ACCEPTED:
             return before
         if not is_typeable(request.text):
@@ -160,8 +160,9 @@ class Injector:
         if self._job is not None:
             return None if self._job.request.key == request.key else _refused(request, Why.BUSY)
         touched = before is not None
+        # What is looked for is what was typed: the line's counts may be others by now.
         self._job = _Job(
-            request,
+            replace(request, text=typed),
             began_at=now,
             look=request.look_first or touched,
             may_type=request.may_type and not touched,
@@ -187,7 +188,7 @@ class Injector:
         if step.outcome is not None:
             self._job = None
             if job.phase is not _Phase.GATE:
-                self._remember(step.outcome)
+                self._remember(step.outcome, job.request.text)
         return step
 
     def finish(self, view: View, now: float) -> Step:
@@ -273,8 +274,8 @@ class Injector:
         ms = round((now - job.began_at) * 1000)
         return Step(outcome=Outcome(job.request.key, result, why, ms, job.enters))
 
-    def _remember(self, outcome: Outcome) -> None:
-        self._ended[outcome.key] = outcome
+    def _remember(self, outcome: Outcome, text: str) -> None:
+        self._ended[outcome.key] = (outcome, text)
         self._ended.move_to_end(outcome.key)
         while len(self._ended) > KEYS_KEPT:
             self._ended.popitem(last=False)

@@ -143,6 +143,14 @@ def test_a_terminal_that_ignores_enter_strands_the_text_and_is_not_typed_into_ag
     assert (other["result"], other["why"]) == ("not_touched", "draft")
 
 
+def test_what_was_typed_is_found_again_though_the_line_would_be_another_by_now(world: World) -> None:
+    agent(world, "deaf.py")
+    assert world.injected("wake-1", TEXT)["result"] == "stranded"
+    again = world.injected("wake-1", TEXT.replace("5 new", "6 new"), look_first=True, may_type=False)
+    assert (again["result"], again["enters"]) == ("stranded", 2)
+    assert (world.directory / "got").read_bytes() == TEXT.encode() + b"\r\r\r\r"
+
+
 def test_a_short_deadline_is_kept_with_what_is_known_by_then(world: World) -> None:
     agent(world, "deaf.py")
     answer = world.injected("wake-1", TEXT, deadline_s=0.5, wait_s=0.2)
