@@ -28,7 +28,7 @@ from bridge.commands.postpone_wake import postpone_wake
 from bridge.commands.settle_wake import settle_wake
 from bridge.commands.touch_wake import Begun, touch_wake
 from bridge.config import Settings
-from bridge.core.errors import FenceRejected
+from bridge.core.errors import Conflict, FenceRejected, Unavailable
 from bridge.core.states import Evidence, WaitReason, WakeState
 from bridge.core.wake_events import Wake
 from bridge.ports.runtime import Handed, Line, Runtime, SessionRef
@@ -38,6 +38,7 @@ from tasks.base import BridgeTask, Scope
 log = structlog.get_logger(__name__)
 
 HAND_OVER_S_MAX = 10.0
+SETTLE_PAUSE_S = 0.3
 SETTLE_S = 3.0
 """What is left of the lease for recording how it went."""
 
@@ -140,22 +141,33 @@ class _Hand:
 
     def _settle(self, begun: Begun, handed: Handed) -> str:
         crash_point(self._settings, "before_settle")
-        wake = settle_wake(
-            self._deps,
-            self._workspace_id,
-            self._wake_id,
-            fence=begun.attempt.fence,
-            attempt_id=begun.attempt.attempt_id,
-            evidence=handed.evidence,
-            reason=handed.reason,
-            why=handed.why,
-            worker=self._worker,
-        )
+        wake = self._record(begun, handed)
         touched = wake.state is WakeState.WAITING
         wake_attempts.labels(begun.attempt.rung.value, "triggered" if touched else "deferred").inc()
         if wake.accepted_at is not None:
             message_to_wake.observe((wake.accepted_at - wake.created_at).total_seconds())
         return f"{wake.state.value}: {handed.evidence.value}"
+
+    def _record(self, begun: Begun, handed: Handed) -> Wake:
+        """What the hand saw is known to nobody else: a held lock or a restarting database is asked again."""
+        for last in (False, False, True):
+            try:
+                return settle_wake(
+                    self._deps,
+                    self._workspace_id,
+                    self._wake_id,
+                    fence=begun.attempt.fence,
+                    attempt_id=begun.attempt.attempt_id,
+                    evidence=handed.evidence,
+                    reason=handed.reason,
+                    why=handed.why,
+                    worker=self._worker,
+                )
+            except (Conflict, Unavailable):
+                if last:
+                    raise
+                time.sleep(SETTLE_PAUSE_S)
+        raise AssertionError  # the last round returned or raised
 
 
 _ENDS = {WakeState.ALREADY_ACTIVE: "already_active", WakeState.FAILED: "failed"}

@@ -12,6 +12,16 @@ from sqlalchemy import Connection, NullPool, create_engine, text
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 
+_AT_START = (
+    "UPDATE hosts SET canary_asked_at = NULL, canary_claimed_at = NULL",
+    "INSERT INTO workspaces (workspace_id, created_at) VALUES ('default', bridge_now()) ON CONFLICT DO NOTHING",
+    (
+        "INSERT INTO agents (workspace_id, agent_id, is_human, created_at, updated_at) "
+        "VALUES ('default', 'operator', true, bridge_now(), bridge_now()) ON CONFLICT DO NOTHING"
+    ),
+)
+"""Every start: no host has answered yet, and there is a workspace with its operator, who is a human."""
+
 
 def alembic_config(url: str | None = None) -> Config:
     """Alembic's configuration, in code: there is no ini file."""
@@ -46,12 +56,10 @@ def prepare(url: str) -> tuple[str, str]:
         before = current(connection)
     upgrade(url)
     with engine.begin() as connection:
-        connection.execute(text("UPDATE hosts SET canary_asked_at = NULL, canary_claimed_at = NULL"))
-        connection.execute(
-            text(
-                "INSERT INTO workspaces (workspace_id, created_at) VALUES ('default', bridge_now()) ON CONFLICT DO NOTHING"
-            )
-        )
+        connection.execute(text("SET LOCAL ROLE wakebridge_app"))
+        connection.execute(text("SELECT set_config('app.workspace', 'default', true)"))
+        for statement in _AT_START:
+            connection.execute(text(statement))
         after = current(connection)
     engine.dispose()
     return before, after

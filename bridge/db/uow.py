@@ -180,7 +180,9 @@ def translated() -> Iterator[None]:
         if state in (LOCK_NOT_AVAILABLE, DEADLOCK, SERIALIZATION):
             raise Conflict("somebody else is changing the same thing: try again", sqlstate=state) from error
         if state in UNSTORABLE:
-            raise InvalidArgument("a text has a character that cannot be stored (NUL, or half a pair)") from error
+            raise InvalidArgument(
+                "a text has a character that cannot be stored (NUL, or half a pair)"
+            ) from error
         if state == QUERY_CANCELED or isinstance(error, OperationalError):
             raise Unavailable("the database did not answer in time", sqlstate=state) from error
         raise

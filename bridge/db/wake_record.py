@@ -35,6 +35,8 @@ from bridge.db.wake_store import Locked, lock_open_of_agent, ring
 from bridge.ports.ids import IdSource
 
 S = WakeState
+FREED = frozenset({WaitReason.SLOT, WaitReason.BUSY})
+"""What is over when a session is free, or its program ready; neither is a sign of life."""
 CLAIMS = frozenset({(S.PENDING, S.DELIVERING), (S.DELIVERING, S.PENDING), (S.PENDING, S.PENDING)})
 """Claims, what gives them back, and waiting: in the wake's own history, not in the audit."""
 _EXTRA = ("version", "rung_until", "updated_at", "audit_n", "audit_head")
@@ -363,7 +365,7 @@ def rouse(uow: UnitOfWork, ids: IdSource, policy: Policy, agent_id: str, *, aliv
     now = uow.now(*(row.updated_at for row in locked))
     for found in locked:
         row = replace(found, host=hosts.get(found.wake.wake_id, found.host))
-        if alive or (row.wake.state is S.PENDING and row.wake.reason is WaitReason.SLOT):
+        if alive or (row.wake.state is S.PENDING and row.wake.reason in FREED):
             record(
                 uow, ids, policy, row, core.decide(row.wake, SignOfLife(), policy, now), "sign_of_life", now
             )

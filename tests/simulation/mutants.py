@@ -386,10 +386,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         for caught in pool.map(hunt, names, [asked.seed] * len(names), counts):
             found[caught.name] = caught
             seed = "got away" if caught.seed is None else str(caught.seed)
-            print(
-                f"{caught.name:58} {caught.tried:6} {seed:>11} {caught.seconds:6.1f}  {caught.broken}",
-                flush=True,
-            )
+            row = f"{caught.name:58} {caught.tried:6} {seed:>11} {caught.seconds:6.1f}  {caught.broken}"
+            print(row, flush=True)
     away = [name for name, caught in found.items() if caught.seed is None]
     if asked.record and not away:
         kept = json.loads(SEEDS.read_text()) if SEEDS.exists() else {}
