@@ -188,7 +188,15 @@ class FleetAgent:
         for item in self.api.call("GET", "/v1/inbox")["items"]:
             thread_id, last = item["thread_id"], item["last_seq"]
             self.api.call("GET", f"/v1/threads/{thread_id}/messages", params={"since_seq": max(0, last - 1)})
-            self.api.try_once("PUT", f"/v1/threads/{thread_id}/cursor", json={"last_read_seq": last})
+            self._ack(thread_id, last)
+
+    def _ack(self, thread_id: str, last: int) -> None:
+        """Say it until the bridge has heard it; 409: the cursor is there already."""
+        while not self._stop.is_set():
+            answer = self.api.try_once("PUT", f"/v1/threads/{thread_id}/cursor", json={"last_read_seq": last})
+            if answer is not None and answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                return
+            self._stop.wait(RETRY_S)
 
 
 def _send(link: socket.socket, said: dict[str, Any]) -> None:

@@ -178,8 +178,8 @@ def _settle(world: World, account: Account) -> None:
     account.typed_twice = sum(times - 1 for times in world.ledger.typed.values() if times > 1)
     if account.typed_twice > len(account.killed):
         account.broken.append(f"{account.typed_twice} lines typed twice by {len(account.killed)} faults")
-    if account.wakes["failed"]:
-        account.broken.append(f"{account.wakes['failed']} wakes failed although every agent reads")
+    for wake in _all_wakes(world.operator, "failed"):
+        account.broken.append(f"a wake failed although every agent reads: {wake['agent_id']}: {wake['why']}")
 
 
 def _check_thread(world: World, thread_id: str, stored: list[dict[str, Any]], account: Account) -> None:
