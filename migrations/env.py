@@ -11,7 +11,6 @@ from sqlalchemy import create_engine, pool, text
 
 from bridge.config import load_settings
 from bridge.db import all_tables
-from bridge.db.uow import sqlalchemy_url
 
 ADVISORY_LOCK = 7_233_401
 metadata = all_tables()
@@ -19,7 +18,7 @@ metadata = all_tables()
 
 def run() -> None:
     """Run the migrations on the database of the settings, or of the `url` that a caller put into the config."""
-    url = context.config.get_main_option("sqlalchemy.url") or sqlalchemy_url(load_settings())
+    url = context.config.get_main_option("sqlalchemy.url") or load_settings().database_url_in_force
     engine = create_engine(url.replace("%%", "%"), poolclass=pool.NullPool)
     with engine.connect() as connection:
         connection.execute(text("SET lock_timeout = '5s'"))

@@ -35,13 +35,6 @@ def take_seat(agent: Agent, session_id: str, host: str | None = None) -> Agent:
     return replace(agent, seat_session_id=session_id, seat_term=agent.seat_term + 1, host=host or agent.host)
 
 
-def leave_seat(agent: Agent, session_id: str, term: int) -> Agent:
-    """Give the seat up, if this term still holds it; a later holder keeps it."""
-    if agent.seat_session_id != session_id or agent.seat_term != term:
-        return agent
-    return replace(agent, seat_session_id=None)
-
-
 def wake_failed(agent: Agent, policy: Policy, now: datetime) -> Agent:
     """The breaker opens, or stays open for longer."""
     failures = agent.failures + 1

@@ -17,7 +17,6 @@ from sqlalchemy import Connection, CursorResult, Engine, create_engine, event, t
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from bridge.config import Settings
 from bridge.core.caller import Caller
 from bridge.core.errors import Conflict, InvalidArgument, Unavailable
 from bridge.db.audit import AuditEvent, audit_events, chain_hash
@@ -27,15 +26,6 @@ ACT_AS = {"app": "wakebridge_app", "keeper": "wakebridge_keeper"}
 UNIQUE_VIOLATION = "23505"
 LOCK_NOT_AVAILABLE, DEADLOCK, QUERY_CANCELED, SERIALIZATION = "55P03", "40P01", "57014", "40001"
 UNSTORABLE = frozenset({"22P05", "22P02", "22021"})
-
-
-def sqlalchemy_url(settings: Settings) -> str:
-    """The settings' database in the form that SQLAlchemy and psycopg 3 take."""
-    url = settings.database_url_in_force
-    for prefix in ("postgresql://", "postgres://"):
-        if url.startswith(prefix):
-            return "postgresql+psycopg://" + url.removeprefix(prefix)
-    return url
 
 
 @dataclass

@@ -178,7 +178,7 @@ def facts(uow: UnitOfWork, wake: core.Wake, policy: Policy, now: datetime) -> Fa
         agent_is_operator=bool(row["is_human"]),
         session=session,
         host_seen=seen is not None and now - seen < HOST_SEEN_FOR,
-        paused=row["paused"],
+        paused=row["paused"] or ("the agent is disabled" if row["disabled"] else None),
         unreachable_until=row["probe_at"],
         wakes_last_minute=row["last_minute"],
     )

@@ -10,6 +10,7 @@ import pytest
 from bridge.commands.move_cursor import move_cursor
 from bridge.commands.note_listening import note_listening
 from bridge.commands.pause_scope import pause_scope
+from bridge.commands.put_agent import put_agent
 from bridge.commands.resume_scope import resume_scope
 from bridge.commands.touch_wake import touch_wake
 from bridge.core.caller import Caller
@@ -203,3 +204,15 @@ def test_notices_of_one_cause_are_one_row_with_a_count(world: World, clock: Cloc
     rows = world.owner.rows("SELECT audience, count, last_at FROM notices ORDER BY audience")
     assert [(row["audience"], row["count"]) for row in rows] == [("*operators", 2), ("alice", 2)]
     assert rows[0]["last_at"] == clock.now
+
+
+def test_a_disabled_agent_is_not_woken_until_it_is_enabled_again(
+    world: World, clock: Clock, thread: str, operator: Caller
+) -> None:
+    wake_id = world.pending(thread)
+    put_agent(world.deps, operator, "bob", disabled=True)
+    waits = world.advance(wake_id).wake
+    assert (waits.state, waits.reason, waits.tried.live) == ("pending", "paused", 0)
+    put_agent(world.deps, operator, "bob", disabled=False)
+    clock.set(waits.due_at)
+    assert world.advance(wake_id).wake.state == "delivering"
