@@ -5,6 +5,7 @@ The >= 1 s floor is what lets the keeper look one second ahead and never miss a 
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from datetime import timedelta
 from typing import Any
@@ -13,13 +14,19 @@ from bridge.core.errors import InvalidArgument
 from bridge.core.states import Rung
 
 NUMBER_MAX = 10_000_000.0
+HOST_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 TRIES_MAX = 100
+SLOTS_MAX = 64
+HOSTS_MAX = 8
+PROMPT_BYTES_MIN, PROMPT_BYTES_MAX = 2_048, 65_536
 AT_LEAST_ONE = (
     "lease_s",
     "wake_life_s_max",
     "defer_recheck_s",
     "recheck_s",
     "tick_s",
+    "kill_after_s",
+    "heartbeat_s_max",
     "breaker_s_initial",
     "breaker_s_max",
     *(
@@ -68,6 +75,11 @@ class Policy:
     kill_after_s: float = 900.0
     kill_grace_s: float = 5.0
     spawn_beside_live: bool = False
+    heartbeat_s_max: float = 60.0  # a session that was heard of since has a living process
+    hosts: tuple[
+        str, ...
+    ] = ()  # where wakes may go, in this order, while the agent's own host is not seen or drains
+    prompt_bytes_max: int = 16_384
     breaker_s_initial: float = 60.0
     breaker_s_max: float = 1800.0
     turns_max: int = 20
@@ -133,6 +145,7 @@ def validate(policy: Policy) -> None:
     for rung in Rung:
         if rung is not Rung.OPERATOR and policy.limits(rung).tries > TRIES_MAX:
             raise InvalidArgument(f"{rung}.tries must be at most {TRIES_MAX}", path=f"{rung}.tries")
+    _validate_starts(policy)
     if policy.ladder_s > policy.wake_life_s_max:
         detail = (
             f"the ladder can take {policy.ladder_s:g} s, longer than wake_life_s_max "
@@ -141,13 +154,24 @@ def validate(policy: Policy) -> None:
         raise InvalidArgument(detail, path="wake_life_s_max")
 
 
+def _validate_starts(policy: Policy) -> None:
+    for name, most in (("host_slots", SLOTS_MAX), ("agent_slots", SLOTS_MAX)):
+        if getattr(policy, name) > most:
+            raise InvalidArgument(f"{name} must be at most {most}", path=name)
+    if not PROMPT_BYTES_MIN <= policy.prompt_bytes_max <= PROMPT_BYTES_MAX:
+        detail = f"prompt_bytes_max must be from {PROMPT_BYTES_MIN} to {PROMPT_BYTES_MAX}"
+        raise InvalidArgument(detail, path="prompt_bytes_max")
+    if len(policy.hosts) > HOSTS_MAX or not all(HOST_NAME.fullmatch(host) for host in policy.hosts):
+        raise InvalidArgument(f"hosts must be at most {HOSTS_MAX} names of hosts", path="hosts")
+
+
 def _numbers(value: Policy | RungLimits, prefix: str) -> list[tuple[str, float]]:
     found: list[tuple[str, float]] = []
     for item in fields(value):
         name, inner = f"{prefix}{item.name}", getattr(value, item.name)
         if isinstance(inner, RungLimits):
             found += _numbers(inner, f"{name}.")
-        elif not isinstance(inner, bool):
+        elif not isinstance(inner, (bool, tuple)):
             found.append((name, float(inner)))
     return found
 
@@ -168,6 +192,8 @@ def _overlay(base: Any, data: Any, path: str) -> Any:  # noqa: ANN401  JSON laid
 def _coerce(old: Any, value: Any, where: str) -> Any:  # noqa: ANN401  JSON, checked here
     if is_dataclass(old):
         return _overlay(old, value, f"{where}.")
+    if isinstance(old, tuple):
+        return _names(value, where)
     wanted: tuple[type, ...] = (
         (bool,) if isinstance(old, bool) else (int,) if isinstance(old, int) else (int, float)
     )
@@ -177,3 +203,9 @@ def _coerce(old: Any, value: Any, where: str) -> Any:  # noqa: ANN401  JSON, che
         )
     number: Any = value
     return float(number) if isinstance(old, float) else number
+
+
+def _names(value: Any, where: str) -> tuple[str, ...]:  # noqa: ANN401  JSON, checked here
+    if not isinstance(value, (list, tuple)) or not all(isinstance(name, str) for name in value):
+        raise InvalidArgument(f"{where} must be a list of names", path=where)
+    return tuple(value)
