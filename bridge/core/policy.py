@@ -19,8 +19,9 @@ TRIES_MAX = 100
 SLOTS_MAX = 64
 HOSTS_MAX = 8
 PROMPT_BYTES_MIN, PROMPT_BYTES_MAX = 2_048, 65_536
+LEASE_S_MIN = 6.0
+"""A hand gives a lease up 3 s before its end: with less than this nothing would ever be typed."""
 AT_LEAST_ONE = (
-    "lease_s",
     "wake_life_s_max",
     "defer_recheck_s",
     "recheck_s",
@@ -142,6 +143,9 @@ def validate(policy: Policy) -> None:
     for name in AT_LEAST_ONE:
         if numbers[name] < 1:
             raise InvalidArgument(f"{name} must be at least 1 second", path=name)
+    if policy.lease_s < LEASE_S_MIN:
+        detail = f"lease_s must be at least {LEASE_S_MIN:g} seconds: with less nothing would ever be typed"
+        raise InvalidArgument(detail, path="lease_s")
     for rung in Rung:
         if rung is not Rung.OPERATOR and policy.limits(rung).tries > TRIES_MAX:
             raise InvalidArgument(f"{rung}.tries must be at most {TRIES_MAX}", path=f"{rung}.tries")

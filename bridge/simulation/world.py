@@ -77,7 +77,7 @@ def some_policy(rng: Dice) -> Policy:
         defer_s_max=rng.choice((3.0, 8.0)),
         recheck_s=rng.choice((1.0, 2.0)),
         seat_wait_s=rng.choice((3.0, 6.0)),
-        lease_s=rng.choice((4.0, 6.0)),
+        lease_s=rng.choice((6.0, 8.0)),
         wake_life_s_max=life_s,
         listen_grace_s=1.0,
         wakes_per_minute_max=rng.choice((3, 10, 30)),

@@ -34,7 +34,6 @@ def test_no_duration_is_negative_endless_or_below_a_second(name: str, number: fl
 @pytest.mark.parametrize(
     "name",
     [
-        "lease_s",
         "wake_life_s_max",
         "defer_recheck_s",
         "recheck_s",
@@ -46,6 +45,13 @@ def test_no_duration_is_negative_endless_or_below_a_second(name: str, number: fl
 def test_what_would_fall_due_again_at_once_for_ever_is_at_least_a_second(name: str) -> None:
     with pytest.raises(InvalidArgument, match=name):
         from_data({name: 0})
+
+
+def test_a_lease_too_short_to_type_in_is_refused() -> None:
+    assert from_data({"lease_s": 6}).lease_s == 6
+    for lease_s in (0, 1, 5.9):
+        with pytest.raises(InvalidArgument, match="lease_s must be at least 6 seconds"):
+            from_data({"lease_s": lease_s})
 
 
 @pytest.mark.parametrize("rung", ["live", "resume", "spawn"])
