@@ -24,6 +24,7 @@ from bridge.db.keeper import Keeping
 from bridge.db.policy_store import policy_loader
 from bridge.db.retention import Retention
 from bridge.db.revocation_store import revocations_loader
+from bridge.db.run_watch import RunWatch
 from bridge.db.safety import Unsafe, check_database
 from bridge.db.ticks import Ticks
 from bridge.db.uow import Database
@@ -44,6 +45,7 @@ class Container:
     gateway: CeleryGateway
     deps: Deps
     hosts: HostTerms
+    runs: RunWatch
     ticks: Ticks
     retention: Retention
     tokens: JwtTokens
@@ -78,7 +80,8 @@ def build(settings: Settings, *, process: Process) -> Container:
     keeper_db = Database(settings.database_url_in_force, role="keeper", pool_size=KEEPER_POOL)
     keeping = Keeping(keeper_db)
     gateway = CeleryGateway(Publisher(settings, keeping.host_names), keeping)
-    policies = CachedPolicies(policy_loader(db, read_policy(settings.policy_file)))
+    seed = read_policy(settings.policy_file)
+    policies = CachedPolicies(policy_loader(db, seed), seed)
     deps = Deps(db=db, ids=ids, gateway=gateway, policies=policies, settings=settings)
     return Container(
         settings=settings,
@@ -89,6 +92,7 @@ def build(settings: Settings, *, process: Process) -> Container:
         gateway=gateway,
         deps=deps,
         hosts=HostTerms(db, keeping),
+        runs=RunWatch(keeper_db),
         ticks=Ticks(keeper_db),
         retention=Retention(db),
         tokens=tokens_of(settings, revocations_loader(db)),

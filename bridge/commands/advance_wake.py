@@ -38,7 +38,7 @@ def advance_wake(deps: Deps, workspace_id: str, wake_id: str, worker: str) -> Ad
         if now < locked.wake.due_at:
             clear_ring(uow, wake_id)
             return Advanced(locked.wake, absorbed=True, early=True)
-        due = Due(facts(uow, locked.wake, policy, now), worker)
+        due = Due(facts(uow, locked.wake, locked.host, policy, now), worker)
         decision = decide(locked.wake, due, policy, now)
         record(uow, deps.ids, policy, locked, decision, "due", now)
     probes = [effect for effect in decision.effects if isinstance(effect, Probe)]

@@ -5,12 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from bridge.core.agent import offer_seat
 from bridge.core.caller import Caller
 from bridge.core.errors import ClaimMismatch
+from bridge.core.policy import Policy
 from bridge.core.session import Heartbeat, decide
 from bridge.core.states import Role, SessionStatus
-from bridge.db.agent_store import know_agent, know_session, need_session, store_session
+from bridge.db.agent_store import (
+    change_agent,
+    has_seat,
+    know_agent,
+    know_session,
+    need_session,
+    seat_held,
+    store_session,
+)
 from bridge.db.deps import Deps
+from bridge.db.uow import UnitOfWork
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +45,8 @@ def heartbeat_session(
     with deps.unit(caller.workspace_id, caller) as uow:
         now = uow.now()
         know_agent(uow, caller.agent_id, now, is_human=caller.role is Role.OPERATOR)
+        if status is not SessionStatus.OFFLINE:
+            _offer_seat(uow, caller.agent_id, session_id, deps.policies.current(caller.workspace_id), now)
         know_session(uow, session_id, caller.agent_id, runtime, now)
         session, row = need_session(uow, session_id)
         if session.agent_id != caller.agent_id:
@@ -44,3 +57,10 @@ def heartbeat_session(
     if status is not SessionStatus.OFFLINE:
         deps.sign_of_life(caller.workspace_id, caller.agent_id)
     return SessionView(session_id, caller.agent_id, runtime, after.status.value, after.attached, now)
+
+
+def _offer_seat(uow: UnitOfWork, agent_id: str, session_id: str, policy: Policy, now: datetime) -> None:
+    """A session that lives takes a seat that no living one holds."""
+    if not has_seat(uow, agent_id, session_id):
+        held = seat_held(uow, agent_id, session_id, policy.heartbeat_s_max, now)
+        change_agent(uow, agent_id, lambda agent: offer_seat(agent, session_id, held=held), now)

@@ -11,6 +11,7 @@ from bridge.core.wake import decide
 from bridge.core.wake_events import HandedOver, Joined, Wake
 from bridge.db.attempt_store import hand_over, note_outcome
 from bridge.db.deps import Deps
+from bridge.db.run_store import run_of_attempt
 from bridge.db.uow import UnitOfWork
 from bridge.db.wake_record import record
 from bridge.db.wake_store import Locked, facts, lock_attempt
@@ -38,7 +39,8 @@ def settle_wake(
         if lead is None:
             raise FenceRejected(f"{attempt_id} is no attempt of this wake", wake_id=wake_id)
         now = uow.now(lead.updated_at, *(row.updated_at for row in rows.values()))
-        event = HandedOver(fence, evidence, facts(uow, lead.wake, policy, now), reason, why)
+        evidence = _proved(uow, attempt_id, evidence)
+        event = HandedOver(fence, evidence, facts(uow, lead.wake, lead.host, policy, now), reason, why)
         decision = decide(lead.wake, event, policy, now)
         if evidence in HANDED:
             accepted_at = now if evidence is Evidence.ACCEPTED else None
@@ -48,6 +50,14 @@ def settle_wake(
                 _join(uow, deps, policy, attempt_id, lead.wake, list(rows.values()), evidence, now)
         record(uow, deps.ids, policy, lead, decision, "handed_over", now)
     return decision.state
+
+
+def _proved(uow: UnitOfWork, attempt_id: str, evidence: Evidence) -> Evidence:
+    """A run may prove whose it is before the hand that started it reports."""
+    if evidence is not Evidence.UNVERIFIED:
+        return evidence
+    run = run_of_attempt(uow, attempt_id)
+    return Evidence.ACCEPTED if run is not None and run.proved_at is not None else evidence
 
 
 def _join(

@@ -27,7 +27,7 @@ from bridge.db.thread_store import (
 )
 from bridge.db.uow import UnitOfWork
 from bridge.db.wake_record import insert_wake, record
-from bridge.db.wake_store import facts, lock
+from bridge.db.wake_store import facts, host_of, lock
 
 ROUTE = "trigger_wake"
 
@@ -131,7 +131,7 @@ def _open(
         }
         stored = store_message(uow, policy, thread_id, message, [wake], now)
         standing, seq = stored["wakes"][0]["wake_id"], stored["seq"]
-    session = facts(uow, born, policy, now).session
+    session = facts(uow, born, host_of(uow, target.agent_id), policy, now).session
     live = session is not None and session.live
     return Triggered(
         standing,

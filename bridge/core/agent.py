@@ -20,7 +20,6 @@ class Agent:
     agent_id: str
     host: str = "local"
     is_human: bool = False
-    can_start: bool = False
     disabled: bool = False
     seat_session_id: str | None = None
     seat_term: int = 0
@@ -33,6 +32,11 @@ class Agent:
 def take_seat(agent: Agent, session_id: str, host: str | None = None) -> Agent:
     """The session holds the seat from now on, and its agent is where it is; the term rises even when it held it."""
     return replace(agent, seat_session_id=session_id, seat_term=agent.seat_term + 1, host=host or agent.host)
+
+
+def offer_seat(agent: Agent, session_id: str, *, held: bool) -> Agent:
+    """A session that nobody placed there takes the seat, unless a living one holds it (`held`)."""
+    return agent if held or agent.seat_session_id == session_id else take_seat(agent, session_id)
 
 
 def wake_failed(agent: Agent, policy: Policy, now: datetime) -> Agent:

@@ -33,6 +33,36 @@ class BeginAttempt:
 
 
 @dataclass(frozen=True, slots=True)
+class MoveTo:
+    """The wake goes on at another host: its own is not seen, or starts nothing now."""
+
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptAttempt:
+    """The run of this attempt proved whose it is: the wakes that it tells of were accepted."""
+
+    attempt_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeAttempt:
+    """The run of this attempt is over: the wakes that it told of are judged now."""
+
+    attempt_id: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class TakeSeat:
+    """The session takes its agent's seat, unless a living terminal holds it."""
+
+    session_id: str
+    resumable: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LeaveAttempt:
     """The wake is out of the attempt; when no wake is left in it, its session is free for the next."""
 
@@ -96,6 +126,10 @@ Effect = (
     Probe
     | BeginAttempt
     | LeaveAttempt
+    | MoveTo
+    | AcceptAttempt
+    | JudgeAttempt
+    | TakeSeat
     | TakeProbe
     | OpenNext
     | Notify

@@ -15,7 +15,8 @@ class SessionFacts:
 
     session_id: str
     live: bool  # managed, held by a connected runtime, not offline
-    process_alive: bool  # its process lives: nothing may start a second one
+    process_alive: bool  # a process that is not ours holds it: nothing may start a second one
+    running: bool = False  # a run of ours is alive in it
     resumable: bool = False
     stale: bool = False
     crashes: int = 0  # within the crash loop window
@@ -33,8 +34,12 @@ class Facts:
     thread_status: ThreadStatus = ThreadStatus.ACTIVE
     agent_is_operator: bool = False
     session: SessionFacts | None = None
-    can_start: bool = False  # the host's configuration says how to start a process for this agent
-    slots_free: bool = True
+    can_start: frozenset[Rung] = frozenset()  # what the host's configuration says how to start for this agent
+    draining: bool = False  # its host starts nothing new
+    elsewhere: str | None = None  # a host that may take it over while its own is not seen or drains
+    slots_free: bool = True  # of its host
+    agent_runs: int = 0  # runs of the agent that are open
+    starting: bool = False  # another wake's spawn of this agent is under way
     host_seen: bool = True
     paused: str | None = None
     unreachable_until: datetime | None = None
@@ -71,15 +76,33 @@ def choose(tried: Tried, facts: Facts, policy: Policy) -> Choice:
     session = facts.session
     if _left(Rung.LIVE, tried, policy) and session is not None and session.live and not tried.occupied:
         return Choice(Rung.LIVE, WaitReason.SLOT if session.in_flight else None)
-    held = session is not None and session.process_alive and not policy.spawn_beside_live
-    if facts.can_start and not held:
-        if session is not None and _can_resume(session, policy) and _left(Rung.RESUME, tried, policy):
-            busy = session.in_flight or not facts.slots_free
-            return Choice(Rung.RESUME, WaitReason.SLOT if busy else None)
-        if _left(Rung.SPAWN, tried, policy):
-            return Choice(Rung.SPAWN, None if facts.slots_free else WaitReason.SLOT)
-    empty = session is None or not (session.live or session.process_alive)
-    return Choice(Rung.OPERATOR, WaitReason.SEAT if empty and not tried.seat_over else None)
+    rung = _to_start(tried, facts, policy)
+    if session is not None and session.running:
+        # Whatever comes next waits for it: it ends by itself, or is made to.
+        return Choice(rung or Rung.RESUME, WaitReason.SLOT)
+    if rung is not None:
+        return Choice(rung, _before_start(session, facts, policy))
+    reached = session is not None and session.live
+    return Choice(Rung.OPERATOR, None if reached or tried.seat_over else WaitReason.SEAT)
+
+
+def _to_start(tried: Tried, facts: Facts, policy: Policy) -> Rung | None:
+    session = facts.session
+    held = session is not None and session.process_alive
+    resumed = session is not None and not held and _can_resume(session, policy)
+    if resumed and Rung.RESUME in facts.can_start and _left(Rung.RESUME, tried, policy):
+        return Rung.RESUME
+    if Rung.SPAWN in facts.can_start and (policy.spawn_beside_live or not held):
+        return Rung.SPAWN if _left(Rung.SPAWN, tried, policy) else None
+    return None
+
+
+def _before_start(session: SessionFacts | None, facts: Facts, policy: Policy) -> WaitReason | None:
+    if facts.draining:
+        return WaitReason.HOST
+    taken = facts.starting or (session is not None and session.in_flight)
+    full = not facts.slots_free or facts.agent_runs >= policy.agent_slots
+    return WaitReason.SLOT if taken or full else None
 
 
 def _left(rung: Rung, tried: Tried, policy: Policy) -> bool:

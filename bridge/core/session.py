@@ -33,6 +33,9 @@ class Session:
     pid: int | None = None
     heartbeat_at: datetime | None = None
     human_at: datetime | None = None
+    native_id: str | None = None  # the program's own name of it
+    preset: str | None = None  # what started it, when a runtime on a host said so
+    cwd: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,8 @@ class Attached:
     host: str
     pid: int
     runtime: str
+    preset: str | None = None
+    cwd: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,22 @@ class HumanTyped:
     """A human pressed a key there."""
 
 
-Event = Heartbeat | Attached | Detached | HumanTyped
+@dataclass(frozen=True, slots=True)
+class RunProved:
+    """A run on a host showed that it is this session."""
+
+    host: str
+    native_id: str
+    preset: str
+    resumable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """No process of its run lives."""
+
+
+Event = Heartbeat | Attached | Detached | HumanTyped | RunProved | RunEnded
 EVENTS: tuple[type[Any], ...] = tuple(Event.__args__)
 Rule = Callable[[Session, Any, datetime], Session]
 
@@ -82,6 +102,8 @@ def _attached(session: Session, event: Attached, now: datetime) -> Session:
         pid=event.pid,
         runtime=event.runtime,
         attached=True,
+        preset=event.preset or session.preset,
+        cwd=event.cwd or session.cwd,
         term=session.term + 1,
         status=SessionStatus.IDLE if session.status is SessionStatus.OFFLINE else session.status,
         heartbeat_at=now,
@@ -100,6 +122,23 @@ def _human(session: Session, event: HumanTyped, now: datetime) -> Session:
     return replace(session, human_at=now)
 
 
+def _run_proved(session: Session, event: RunProved, now: datetime) -> Session:
+    return replace(
+        session,
+        host=event.host,
+        native_id=event.native_id,
+        preset=event.preset,
+        resumable=event.resumable,
+        status=SessionStatus.IDLE,
+        heartbeat_at=now,
+    )
+
+
+def _run_ended(session: Session, event: RunEnded, now: datetime) -> Session:
+    del event, now
+    return session if session.attached else replace(session, status=SessionStatus.OFFLINE)
+
+
 TRANSITIONS: dict[tuple[SessionStatus, type[Any]], Rule] = {
     (status, event): rule
     for status in SessionStatus
@@ -108,6 +147,8 @@ TRANSITIONS: dict[tuple[SessionStatus, type[Any]], Rule] = {
         (Attached, _attached),
         (Detached, _detached),
         (HumanTyped, _human),
+        (RunProved, _run_proved),
+        (RunEnded, _run_ended),
     )
 }
 
@@ -120,28 +161,39 @@ def decide(session: Session, event: Event, now: datetime) -> Session:
     return rule(session, event, now)
 
 
+def _fresh(session: Session, policy: Policy, now: datetime) -> bool:
+    """Whether it said a short while ago that it lives."""
+    beat = session.heartbeat_at
+    fresh = beat is not None and now - beat < timedelta(seconds=policy.heartbeat_s_max)
+    return fresh and session.status is not SessionStatus.OFFLINE
+
+
 def facts(
     session: Session,
     policy: Policy,
     now: datetime,
     *,
     in_flight: bool,
+    running: bool = False,
+    here: bool = True,
     crashes: int = 0,
     told: bool = False,
     perhaps_told: bool = False,
 ) -> SessionFacts:
-    """What the ladder needs to know of it."""
+    """What the ladder needs to know of it; `here`: its host is the one that looks."""
     beat = session.heartbeat_at
     stale = beat is None or now - beat > timedelta(seconds=policy.stale_after_s)
+    fresh = _fresh(session, policy, now)
     return SessionFacts(
         session_id=session.session_id,
-        live=session.attached and session.status is not SessionStatus.OFFLINE,
-        process_alive=session.attached,
-        resumable=session.resumable,
+        live=session.attached and here and session.status is not SessionStatus.OFFLINE,
+        process_alive=(session.attached or fresh) and not running,
+        running=running,
+        resumable=session.resumable and here,
         stale=stale,
         crashes=crashes,
         in_flight=in_flight,
-        busy=session.status is SessionStatus.ACTIVE and not stale,
+        busy=session.status is SessionStatus.ACTIVE and fresh,
         told=told,
         perhaps_told=perhaps_told,
     )

@@ -49,6 +49,24 @@ class Rung(StrEnum):
     OPERATOR = "operator"
 
 
+class RunState(StrEnum):
+    """Where a process that the bridge started is in its life."""
+
+    STARTING = "starting"  # its row and slot are there, its process perhaps
+    RUNNING = "running"  # its process was seen to start
+    ENDING = "ending"  # it was asked to end, and then is made to
+    ENDED = "ended"  # no process of it lives
+
+
+class RunResult(StrEnum):
+    """How a run came to its end."""
+
+    EXITED = "exited"  # by itself, status 0
+    CRASHED = "crashed"  # by itself, otherwise; or it could not be started
+    KILLED = "killed"  # the bridge ended it
+    LOST = "lost"  # the hand that watched it vanished, and what was left was ended
+
+
 class Evidence(StrEnum):
     """How far a hand came, as far as it can be shown."""
 

@@ -54,10 +54,14 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class TouchAllowed:
-    """The probe found nothing in the way: commit `touching`, then type."""
+    """The probe found nothing in the way: commit `touching`, then type, or start a process.
+
+    `new_session_id` is the session of a process that is spawned.
+    """
 
     fence: int
     facts: Facts
+    new_session_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +97,18 @@ class Joined:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """Late evidence: the runtime took the text of the attempt with this fence."""
+    """Late evidence: the runtime took what this attempt handed over; a run proved whose session it is."""
 
-    fence: int
+    attempt_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunOver:
+    """No process of the attempt's run lives any more."""
+
+    attempt_id: str
+    why: str
+    facts: Facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +159,7 @@ Event = (
     | HandedOver
     | Joined
     | Accepted
+    | RunOver
     | CursorMoved
     | TargetRaised
     | SignOfLife

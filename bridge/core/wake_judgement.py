@@ -35,10 +35,23 @@ def ended_by(wake: Wake, facts: Facts, now: datetime) -> Decision | None:
     if facts.thread_status in (ThreadStatus.BLOCKED, ThreadStatus.CLOSED) and not facts.agent_is_operator:
         return end(replace(wake, why=f"the thread is {facts.thread_status}"), WakeState.CANCELLED)
     if now >= wake.dies_at:
-        behind_breaker = wake.reason is WaitReason.UNREACHABLE and wake.state is WakeState.PENDING
-        why = f"its life is over; it last waited for: {wake.why or wake.reason}"
-        return fail(wake, why, tried=not behind_breaker)
+        why = f"its life is over; it last waited for: {_waited_for(wake)}"
+        return fail(wake, why, tried=not _held_up(wake))
     return None
+
+
+HELD_UP = frozenset(
+    {WaitReason.UNREACHABLE, WaitReason.HOST, WaitReason.PAUSED, WaitReason.RATE, WaitReason.SLOT}
+)
+"""What says nothing about the agent, however long a wake waits for it."""
+
+
+def _held_up(wake: Wake) -> bool:
+    return wake.state is WakeState.PENDING and wake.reason in HELD_UP and not wake.attempts
+
+
+def _waited_for(wake: Wake) -> str:
+    return f"{wake.reason} ({wake.why})" if wake.why else wake.reason.value
 
 
 def _cancelled(wake: Wake, why: str) -> Decision:
@@ -73,8 +86,8 @@ def leave(wake: Wake, result: str) -> tuple[Effect, ...]:
 def fail(wake: Wake, why: str, *, tried: bool = True) -> Decision:
     """Ended badly: operators and sender are told, the agent's breaker opens, what was never offered is kept.
 
-    A wake that only waited behind the breaker proves nothing (`tried` False): if it kept the breaker open, one as
-    long as a wake's life would never let a probe through.
+    A wake that only waited behind the breaker, or for its host, proves nothing (`tried` False): if it kept the breaker
+    open, one as long as a wake's life would never let a probe through.
     """
     ended = end(replace(wake, why=why), WakeState.FAILED)
     text = f"{wake.agent_id} could not be woken: {why}"
@@ -92,6 +105,8 @@ def nobody(wake: Wake, facts: Facts) -> str:
         return wake.why
     if facts.session is None:
         return "it has no session, and nothing is configured to start one"
+    if facts.session.process_alive and not facts.session.live:
+        return "its process lives, but the bridge cannot reach it, and starts none beside it"
     return "its session is offline, and nothing is configured to start another"
 
 
@@ -101,6 +116,17 @@ def wait(wake: Wake, reason: WaitReason, due: datetime, now: datetime) -> Decisi
     due = min(max(due, now), wake.dies_at)
     pending = replace(wake, state=WakeState.PENDING, reason=reason, due_at=due, since=since, worker=None)
     return Decision(replace(pending, offering_seq=0, attempt_id=None, accepted_at=None))
+
+
+RECHECKS_MAX = 12
+
+
+def recheck_at(wake: Wake, reason: WaitReason, policy: Policy, now: datetime) -> datetime:
+    """When to look again. A slot that becomes free rings who waits for it: looking is the safety net, and thins out."""
+    waited_s = (now - wake.since).total_seconds() if wake.reason is reason else 0.0
+    longest_s = RECHECKS_MAX * policy.recheck_s
+    more_s = min(waited_s / 2, longest_s) if reason is WaitReason.SLOT else 0.0
+    return now + timedelta(seconds=policy.recheck_s + more_s)
 
 
 def defer(wake: Wake, reason: WaitReason, why: str, policy: Policy, now: datetime) -> Decision:

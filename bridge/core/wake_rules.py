@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from bridge.core.effects import (
     BeginAttempt,
+    MoveTo,
     Probe,
     TakeProbe,
 )
@@ -22,6 +23,7 @@ from bridge.core.wake_events import (
     HandedOver,
     Joined,
     Postponed,
+    RunOver,
     SessionLost,
     SignOfLife,
     TargetRaised,
@@ -41,6 +43,7 @@ from bridge.core.wake_judgement import (
     leave,
     nobody,
     read_up_to,
+    recheck_at,
     rung_of,
     wait,
     waiting,
@@ -58,12 +61,12 @@ def claim(wake: Wake, event: Due, policy: Policy, now: datetime) -> Decision:
         return over
     held = _held_back(wake, event.facts, policy, now)
     if held:
-        return wait(wake, held[0], held[1], now)
+        return _held(wake, held[0], held[1], event.facts, now)
     wake = _in_session(wake, event.facts)
     tried = replace(wake.tried, seat_over=_seat_over(wake, policy, now))
     choice = choose(tried, event.facts, policy)
     if choice.wait:
-        return wait(wake, choice.wait, now + timedelta(seconds=policy.recheck_s), now)
+        return _held(wake, choice.wait, recheck_at(wake, choice.wait, policy, now), event.facts, now)
     if choice.rung is Rung.OPERATOR:
         return fail(wake, nobody(wake, event.facts))
     claimed = replace(
@@ -78,13 +81,21 @@ def claim(wake: Wake, event: Due, policy: Policy, now: datetime) -> Decision:
     return Decision(claimed, (Probe(choice.rung, wake.session_id or "", claimed.fence), *probes))
 
 
+def _held(wake: Wake, reason: WaitReason, due: datetime, facts: Facts, now: datetime) -> Decision:
+    """Wait; but what waits for its host goes on at another one, if there is one for it."""
+    if reason is not WaitReason.HOST or facts.elsewhere is None:
+        return wait(wake, reason, due, now)
+    moved = wait(wake, WaitReason.FALLBACK, now, now)
+    return Decision(moved.state, (*moved.effects, MoveTo(facts.elsewhere)))
+
+
 def _in_session(wake: Wake, facts: Facts) -> Wake:
     """A session that takes the place of another has none of our text, unless it was there before."""
     session = facts.session
     if session is None:
         return wake
     if session.session_id == wake.session_id:
-        return wake if session.process_alive else _untold(wake)
+        return wake if session.live or session.process_alive else _untold(wake)
     tried = replace(wake.tried, spent=wake.tried.spent - {Rung.LIVE})
     moved = replace(wake, session_id=session.session_id, tried=tried)
     return replace(moved, handed=session.told, unsure=session.perhaps_told)
@@ -162,13 +173,17 @@ def touch(wake: Wake, event: TouchAllowed, policy: Policy, now: datetime) -> Dec
     session = event.facts.session
     if session is not None and session.session_id != wake.session_id:
         return wait(replace(wake, why="another session took the seat"), WaitReason.FALLBACK, now, now)
-    starts = rung_of(wake) is not Rung.LIVE
-    if (session is not None and session.in_flight) or (starts and not event.facts.slots_free):
-        return wait(wake, WaitReason.SLOT, recheck, now)
+    choice = choose(wake.tried, event.facts, policy)
+    if choice.rung is not wake.rung:
+        return wait(wake, WaitReason.FALLBACK, now, now)
+    if choice.wait:
+        return wait(wake, choice.wait, recheck_at(wake, choice.wait, policy, now), now)
     number = wake.attempts + 1
+    spawned = event.new_session_id if choice.rung is Rung.SPAWN else None
     touching = replace(
         wake,
         state=WakeState.TOUCHING,
+        session_id=spawned or wake.session_id,
         offering_seq=wake.target_seq,
         attempts=number,
         attempt_id=f"{wake.wake_id}.{number}",
@@ -179,8 +194,8 @@ def touch(wake: Wake, event: TouchAllowed, policy: Policy, now: datetime) -> Dec
     )
     begin = BeginAttempt(
         attempt_id=f"{wake.wake_id}.{number}",
-        rung=rung_of(wake),
-        session_id=wake.session_id or "",
+        rung=choice.rung,
+        session_id=touching.session_id or "",
         fence=wake.fence,
         look_first=wake.unsure or wake.handed,
         may_type=not wake.handed,
@@ -221,13 +236,18 @@ def handed_over(wake: Wake, event: HandedOver, policy: Policy, now: datetime) ->
     handed = replace(
         wake,
         offered_seq=max(wake.offered_seq, offered),
-        handed=True,
+        handed=wake.handed or _typed(wake),
         forced=False,
         tried=burn(wake.tried, rung_of(wake)),
         why=None if accepted else event.why or event.evidence.value,
     )
     after = waiting(handed, policy, now, accepted=accepted)
     return ended_by(after, event.facts, now) or Decision(after)
+
+
+def _typed(wake: Wake) -> bool:
+    """Whether its attempt types: what a process is started with stays in no terminal."""
+    return rung_of(wake) is Rung.LIVE
 
 
 def _not_touched(wake: Wake, event: HandedOver, policy: Policy, now: datetime) -> Decision:
@@ -252,14 +272,27 @@ def lease_over_touching(wake: Wake, event: Due, policy: Policy, now: datetime) -
     lost = replace(
         wake,
         offered_seq=max(wake.offered_seq, wake.offering_seq),
-        unsure=True,
+        unsure=wake.unsure or _typed(wake),
         forced=False,
         tried=burn(wake.tried, rung_of(wake)),
         fence=wake.fence + 1,
-        why="the worker vanished while it was typing",
+        why="the worker vanished while it was typing" if _typed(wake) else "the worker vanished at the start",
     )
     after = waiting(lost, policy, now, accepted=False)
     return ended_by(after, event.facts, now) or Decision(after)
+
+
+def run_over_touching(wake: Wake, event: RunOver, policy: Policy, now: datetime) -> Decision:
+    """Its process was started and is gone before the hand that started it could say so."""
+    if event.attempt_id != wake.attempt_id:
+        return Decision(wake)
+    offered = replace(
+        wake,
+        offered_seq=max(wake.offered_seq, wake.offering_seq),
+        forced=False,
+        tried=burn(wake.tried, rung_of(wake)),
+    )
+    return run_over(waiting(offered, policy, now, accepted=False), event, policy, now)
 
 
 def note_cancel(wake: Wake, event: CancelAsked, policy: Policy, now: datetime) -> Decision:
@@ -293,8 +326,7 @@ def deadline(wake: Wake, event: Due, policy: Policy, now: datetime) -> Decision:
 
 def accept(wake: Wake, event: Accepted, policy: Policy, now: datetime) -> Decision:
     """Late evidence that the runtime took the text: from now on reading is waited for."""
-    check_fence(wake, event.fence)
-    if wake.accepted_at is not None:
+    if event.attempt_id != wake.attempt_id or wake.accepted_at is not None:
         return Decision(wake)
     return Decision(replace(waiting(wake, policy, now, accepted=True), why=None))
 
@@ -320,13 +352,25 @@ def lost(wake: Wake, event: SessionLost, policy: Policy, now: datetime) -> Decis
     return Decision(later.state, (*leave(wake, "lost"), *later.effects))
 
 
+def run_over(wake: Wake, event: RunOver, policy: Policy, now: datetime) -> Decision:
+    """The process that was to read has ended: look at once what applies now, this rung again too."""
+    if event.attempt_id != wake.attempt_id:
+        return Decision(wake)
+    over = ended_by(wake, event.facts, now)
+    if over:
+        return over
+    again = replace(wake, tried=replace(wake.tried, spent=wake.tried.spent - {rung_of(wake)}))
+    return _try_failed(again, event.why, event.facts, policy, now)
+
+
 def _try_failed(wake: Wake, why: str, facts: Facts, policy: Policy, now: datetime) -> Decision:
-    session = facts.session and replace(facts.session, in_flight=False)
+    session = facts.session and replace(facts.session, in_flight=False, running=False)
     failed = replace(_in_session(wake, facts), why=why)  # what was accepted in another session counts no more
     choice = choose(failed.tried, replace(facts, session=session), policy)
     if choice.rung is Rung.OPERATOR and choice.wait is None:
         return fail(wake, why)
-    if choice.rung is wake.rung and failed.session_id == wake.session_id:
+    same = choice.rung is wake.rung and (choice.rung is Rung.SPAWN or failed.session_id == wake.session_id)
+    if same:
         later = wait(failed, WaitReason.BACKOFF, now + policy.backoff(wake.tried.count(choice.rung)), now)
     else:
         later = wait(failed, WaitReason.FALLBACK, now, now)

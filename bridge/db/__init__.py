@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sqlalchemy import MetaData
 
-_WITH_TABLES = ("agent", "audit", "host", "notice", "policy", "security", "thread", "wake")
+_WITH_TABLES = ("agent", "audit", "host", "notice", "policy", "run", "security", "thread", "wake")
 
 
 def all_tables() -> MetaData:

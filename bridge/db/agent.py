@@ -53,6 +53,9 @@ sessions = Table(
     Column("pid", Integer),
     when("heartbeat_at", nullable=True),
     when("human_at", nullable=True),
+    Column("native_id", Text),
+    Column("preset", Text),
+    Column("cwd", Text),
     *audit_head(),
     when("created_at"),
     when("updated_at"),
@@ -96,11 +99,14 @@ _SESSION = [
     "pid",
     "heartbeat_at",
     "human_at",
+    "native_id",
+    "preset",
+    "cwd",
 ]
 
 
 def agent_to_core(row: RowMapping) -> Agent:
-    """The row as the core knows it; starting processes for an agent comes with runs."""
+    """The row as the core knows it."""
     return Agent(**{name: row[name] for name in _AGENT})
 
 

@@ -66,6 +66,41 @@ def change_agent(uow: UnitOfWork, agent_id: str, change: Callable[[Agent], Agent
     return new
 
 
+def lock_agent(uow: UnitOfWork, agent_id: str) -> Agent | None:
+    """The agent under its lock."""
+    params = {"workspace_id": uow.workspace_id, "agent_id": agent_id}
+    row = uow.run(_LOCK_AGENT, params).mappings().one_or_none()
+    return None if row is None else agent_to_core(row)
+
+
+_HAS_SEAT = text("""
+SELECT EXISTS (SELECT FROM agents WHERE workspace_id = :workspace_id AND agent_id = :agent_id
+    AND seat_session_id = :session_id)
+""")
+
+
+def has_seat(uow: UnitOfWork, agent_id: str, session_id: str) -> bool:
+    """Whether the session sits in its agent's seat."""
+    params = {"workspace_id": uow.workspace_id, "agent_id": agent_id, "session_id": session_id}
+    return bool(uow.run(_HAS_SEAT, params).scalar_one())
+
+
+_SEAT_HELD = text("""
+SELECT s.attached OR (s.status <> 'offline'
+        AND s.heartbeat_at > CAST(:now AS timestamptz) - make_interval(secs => :fresh_s))
+    OR EXISTS (SELECT FROM runs r WHERE r.workspace_id = s.workspace_id AND r.session_id = s.session_id
+        AND r.state <> 'ended')
+FROM agents a JOIN sessions s ON s.workspace_id = a.workspace_id AND s.session_id = a.seat_session_id
+WHERE a.workspace_id = :workspace_id AND a.agent_id = :agent_id AND s.session_id <> :session_id
+""")
+
+
+def seat_held(uow: UnitOfWork, agent_id: str, session_id: str, fresh_s: float, now: datetime) -> bool:
+    """Whether another session than this one holds the agent's seat, and lives."""
+    params = {"workspace_id": uow.workspace_id, "agent_id": agent_id, "session_id": session_id}
+    return bool(uow.run(_SEAT_HELD, params | {"fresh_s": fresh_s, "now": now}).scalar_one_or_none())
+
+
 def lock_session(uow: UnitOfWork, session_id: str) -> tuple[Session, dict[str, Any]] | None:
     """The session under its lock, with its row."""
     params = {"workspace_id": uow.workspace_id, "session_id": session_id}

@@ -22,6 +22,9 @@ UPDATE attempt_wakes SET handed_at = :now WHERE attempt_id = :attempt_id AND wak
 _HANDED = text("UPDATE attempts SET accepted_at = :accepted_at, why = :why WHERE attempt_id = :attempt_id")
 
 
+_LOCK = text("SELECT FROM attempts WHERE attempt_id = :attempt_id FOR NO KEY UPDATE")
+
+
 @dataclass(frozen=True, slots=True)
 class Told:
     """What the one line says: so many new messages in so many threads."""
@@ -45,3 +48,8 @@ def hand_over(uow: UnitOfWork, attempt_id: str, wake_id: str, now: datetime) -> 
 def note_outcome(uow: UnitOfWork, attempt_id: str, accepted_at: datetime | None, why: str | None) -> None:
     """Note on the attempt whether the runtime took the text."""
     uow.run(_HANDED, {"accepted_at": accepted_at, "why": why, "attempt_id": attempt_id})
+
+
+def lock_attempt_row(uow: UnitOfWork, attempt_id: str) -> None:
+    """Hold the attempt itself: its run comes after it."""
+    uow.run(_LOCK, {"attempt_id": attempt_id})

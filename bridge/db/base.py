@@ -17,7 +17,7 @@ NAMES = {
 }
 metadata = MetaData(naming_convention=NAMES)
 
-TENANT_FREE = frozenset({"hosts", "ticks"})
+TENANT_FREE = frozenset({"hosts", "slots", "ticks"})
 """Tables without a workspace; every other one is under row-level security."""
 
 

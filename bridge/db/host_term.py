@@ -6,10 +6,12 @@ the same machine: there a lock file has shown that the former holder is gone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping, Sequence
 
 from sqlalchemy import text
 
+from bridge.core.policy import SLOTS_MAX
 from bridge.db.keeper import HOST_TERM_S, Keeping
 from bridge.db.uow import Database
 from bridge.ports.hosts import HeldSession
@@ -17,10 +19,20 @@ from bridge.ports.hosts import HeldSession
 SESSIONS_MAX = 1_000
 
 _SEE = text("""
-INSERT INTO hosts AS h (host, holder, seen_at) VALUES (:host, :holder, bridge_now())
-ON CONFLICT (host) DO UPDATE SET holder = excluded.holder, seen_at = excluded.seen_at
+INSERT INTO hosts AS h (host, holder, seen_at, term, taken_at, version, presets)
+VALUES (:host, :holder, bridge_now(), 1, bridge_now(), :version, CAST(:presets AS jsonb))
+ON CONFLICT (host) DO UPDATE SET holder = excluded.holder, seen_at = excluded.seen_at, version = excluded.version,
+    presets = excluded.presets, term = h.term + CASE WHEN h.holder = excluded.holder THEN 0 ELSE 1 END,
+    taken_at = CASE WHEN h.holder = excluded.holder THEN h.taken_at ELSE excluded.taken_at END
 WHERE h.holder IS NULL OR split_part(h.holder, '/', 1) = split_part(excluded.holder, '/', 1)
     OR h.seen_at IS NULL OR h.seen_at < excluded.seen_at - make_interval(secs => :term_s)
+RETURNING term
+""")
+_SLOTS = text("""
+INSERT INTO slots (host, n) SELECT :host, n FROM generate_series(1, :most) n ON CONFLICT DO NOTHING
+""")
+_HOLDER = text("""
+SELECT holder, extract(epoch FROM bridge_now() - seen_at)::float8 AS age_s FROM hosts WHERE host = :host
 """)
 _ASK = text("""
 UPDATE hosts SET canary_asked_at = bridge_now()
@@ -47,11 +59,35 @@ class HostTerms:
     def __init__(self, db: Database, keeping: Keeping) -> None:
         self._db, self._keeping = db, keeping
 
-    def see(self, host: str, holder: str) -> bool:
-        """Renew the term, `machine/incarnation`; False when another machine holds it."""
+    def see(
+        self,
+        host: str,
+        holder: str,
+        version: str | None = None,
+        presets: Mapping[str, Sequence[str]] | None = None,
+    ) -> int | None:
+        """Renew the term, `machine/incarnation`; its number, None when another machine holds it."""
+        params = {
+            "host": host,
+            "holder": holder,
+            "version": version,
+            "presets": json.dumps({name: list(rungs) for name, rungs in (presets or {}).items()}),
+            "term_s": HOST_TERM_S,
+        }
         with self._db.plain() as connection:
-            done = connection.execute(_SEE, {"host": host, "holder": holder, "term_s": HOST_TERM_S})
-            return bool(done.rowcount)
+            term: int | None = connection.execute(_SEE, params).scalar_one_or_none()
+        return term
+
+    def open_slots(self, host: str) -> None:
+        """Give the host the rows of its slots; how many of them are used is the policy's."""
+        with self._db.plain() as connection:
+            connection.execute(_SLOTS, {"host": host, "most": SLOTS_MAX})
+
+    def holder(self, host: str) -> tuple[str, float] | None:
+        """Who holds the host's name, and how many seconds ago it was seen."""
+        with self._db.plain() as connection:
+            row = connection.execute(_HOLDER, {"host": host}).mappings().one_or_none()
+        return None if row is None or row["age_s"] is None else (str(row["holder"]), float(row["age_s"]))
 
     def ask_canaries(self, host: str | None = None) -> list[str]:
         """Ask each host that is seen, or this one, for a sign of its worker; their names."""

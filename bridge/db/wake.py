@@ -79,6 +79,13 @@ wakes = Table(
     Index("ux_wakes_open", "thread_id", "agent_id", unique=True, postgresql_where=text(OPEN_SQL)),
     Index("ix_wakes_due", "due_at", postgresql_where=text(OPEN_SQL)),
     Index("ix_wakes_agent_open", "workspace_id", "agent_id", "thread_id", postgresql_where=text(OPEN_SQL)),
+    Index(
+        "ix_wakes_slot",
+        "workspace_id",
+        "host",
+        "since",
+        postgresql_where=text("state = 'pending' AND reason = 'slot'"),
+    ),
     Index("ix_wakes_thread", "thread_id", "agent_id", "created_at"),
     Index("ix_wakes_created", "workspace_id", "created_at", "wake_id"),
     postgresql_with={"fillfactor": 50},

@@ -18,17 +18,19 @@ from bridge.core.effects import (
     Effect,
     LeaveAttempt,
     MarkUnreachable,
+    MoveTo,
     Notify,
     OpenNext,
     TakeProbe,
 )
 from bridge.core.errors import Conflict
 from bridge.core.policy import Policy
-from bridge.core.states import WAKE_OPEN, WaitReason, WakeState
+from bridge.core.states import WAKE_OPEN, Rung, WaitReason, WakeState
 from bridge.core.wake_events import SignOfLife
 from bridge.db.agent_store import change_agent
 from bridge.db.notice import OPERATORS
 from bridge.db.notice_store import tell
+from bridge.db.run_store import end_unread_run, insert_run, reserve_run
 from bridge.db.uow import UnitOfWork
 from bridge.db.wake import ROW_NAMES, to_row, wake_events, wakes
 from bridge.db.wake_store import Locked, lock_open_of_agent, ring
@@ -39,7 +41,7 @@ FREED = frozenset({WaitReason.SLOT, WaitReason.BUSY})
 """What is over when a session is free, or its program ready; neither is a sign of life."""
 CLAIMS = frozenset({(S.PENDING, S.DELIVERING), (S.DELIVERING, S.PENDING), (S.PENDING, S.PENDING)})
 """Claims, what gives them back, and waiting: in the wake's own history, not in the audit."""
-_EXTRA = ("version", "rung_until", "updated_at", "audit_n", "audit_head")
+_EXTRA = ("host", "version", "rung_until", "updated_at", "audit_n", "audit_head")
 _RECORD = (
     update(wakes)
     .where(
@@ -62,10 +64,11 @@ def record(
 ) -> None:
     """Store the decision and carry out its effects; rings what became due. Raises Conflict if the row moved."""
     new = decision.state
-    if new != old.wake:
-        _store(uow, old, new, event, policy.version, now)
+    hosts = [effect.host for effect in decision.effects if isinstance(effect, MoveTo)]
+    if new != old.wake or hosts:
+        _store(uow, replace(old, host=hosts[0] if hosts else old.host), new, event, policy.version, now)
     for effect in sorted(decision.effects, key=_in_lock_order):
-        _carry_out(uow, ids, policy, new, effect, now)
+        _carry_out(uow, ids, policy, old, new, effect, now)
 
 
 _LOCK_ORDER: tuple[type[Effect], ...] = (
@@ -94,6 +97,7 @@ def _store(
         n, head = uow.audit(said, n=n, head=head, at=now)
     due_now = new.state in WAKE_OPEN and new.due_at <= now
     values = to_row(new) | {
+        "host": old.host,
         "version": old.version + 1,
         "rung_until": new.due_at + timedelta(seconds=1) if due_now else None,
         "updated_at": now,
@@ -158,11 +162,17 @@ def audit_wake(uow: UnitOfWork, locked: Locked, what: str, after: dict[str, Any]
 
 
 def _carry_out(
-    uow: UnitOfWork, ids: IdSource, policy: Policy, wake: core.Wake, effect: Effect, now: datetime
+    uow: UnitOfWork,
+    ids: IdSource,
+    policy: Policy,
+    old: Locked,
+    wake: core.Wake,
+    effect: Effect,
+    now: datetime,
 ) -> None:
     match effect:
         case BeginAttempt():
-            _begin(uow, wake, effect, now)
+            _begin(uow, ids, policy, wake, effect, old.host, now)
         case LeaveAttempt():
             leave_attempt(uow, wake, effect.attempt_id, effect.result, now)
         case OpenNext():
@@ -173,7 +183,7 @@ def _carry_out(
             change_agent(uow, wake.agent_id, lambda agent: breaker.wake_failed(agent, policy, now), now)
         case TakeProbe():
             change_agent(uow, wake.agent_id, lambda agent: breaker.take_probe(agent, policy, now), now)
-        case _:  # Probe: the hand that claimed it looks, after the commit
+        case _:  # Probe: the hand that claimed it looks, after the commit. MoveTo: stored with the wake
             return
 
 
@@ -189,7 +199,19 @@ WHERE workspace_id = :workspace_id AND agent_id = :agent_id AND (wake_id = :wake
 """)
 
 
-def _begin(uow: UnitOfWork, wake: core.Wake, effect: BeginAttempt, now: datetime) -> None:
+def _begin(
+    uow: UnitOfWork,
+    ids: IdSource,
+    policy: Policy,
+    wake: core.Wake,
+    effect: BeginAttempt,
+    host: str,
+    now: datetime,
+) -> None:
+    run = None
+    if effect.rung is not Rung.LIVE:
+        worker = wake.worker or "?"
+        run = reserve_run(uow, ids, policy, wake.agent_id, effect, host=host, worker=worker, now=now)
     params = {
         "attempt_id": effect.attempt_id,
         "workspace_id": wake.workspace_id,
@@ -204,6 +226,8 @@ def _begin(uow: UnitOfWork, wake: core.Wake, effect: BeginAttempt, now: datetime
     }
     uow.run(_BEGIN, params)
     uow.run(_OFFER, params)
+    if run is not None:
+        insert_run(uow, run, now)
 
 
 _LOCK_ATTEMPT = text("SELECT agent_id FROM attempts WHERE attempt_id = :attempt_id FOR NO KEY UPDATE")
@@ -232,6 +256,7 @@ def leave_attempt(uow: UnitOfWork, wake: core.Wake, attempt_id: str, result: str
     uow.run(_LOCK_ATTEMPT, params)
     uow.run(_LEAVE, params)
     if uow.run(_CLOSE, params).rowcount:
+        end_unread_run(uow, attempt_id, wake.why or result)
         uow.roused.add(wake.agent_id)
 
 

@@ -26,6 +26,30 @@ class HeldSession:
     term: int
 
 
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """A run that has not ended, says the database: where its processes are, and whether it is to end."""
+
+    run_id: str
+    workspace_id: str
+    host: str
+    worker: str
+    boot_id: str | None
+    shim_pid: int | None
+    pid: int | None
+    pid_started: int | None
+    end_asked: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waiter:
+    """A wake that waits for a slot."""
+
+    workspace_id: str
+    wake_id: str
+
+
 class Registrar(Protocol):
     """Lets runtimes in, and hears what becomes of them. Slow: it asks the database."""
 

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from bridge.core.ladder import Choice, Facts, SessionFacts, Tried, choose
 from bridge.core.policy import Policy
 from bridge.core.states import Rung, WaitReason
+from tests.core.wakes import BOTH
 
 POLICY = Policy()
 LIVE = SessionFacts("s1", live=True, process_alive=True)
 DEAD = SessionFacts("s1", live=False, process_alive=False, resumable=True)
-STARTS = Facts(cursor=0, session=DEAD, can_start=True)
+STARTS = Facts(cursor=0, session=DEAD, can_start=BOTH)
 
 
 @pytest.mark.parametrize(
@@ -33,8 +34,26 @@ STARTS = Facts(cursor=0, session=DEAD, can_start=True)
         (replace(STARTS, session=replace(DEAD, resumable=False)), Tried(), Choice(Rung.SPAWN)),
         (replace(STARTS, session=replace(DEAD, stale=True)), Tried(), Choice(Rung.SPAWN)),
         (replace(STARTS, session=replace(DEAD, crashes=3)), Tried(), Choice(Rung.SPAWN)),
-        (replace(STARTS, session=replace(DEAD, process_alive=True)), Tried(), Choice(Rung.OPERATOR)),
-        (Facts(0, can_start=True), Tried(), Choice(Rung.SPAWN)),
+        (
+            replace(STARTS, session=replace(DEAD, process_alive=True)),
+            Tried(),
+            Choice(Rung.OPERATOR, WaitReason.SEAT),
+        ),
+        (
+            replace(STARTS, session=replace(DEAD, process_alive=True)),
+            Tried(seat_over=True),
+            Choice(Rung.OPERATOR),
+        ),
+        (
+            replace(STARTS, session=replace(DEAD, running=True)),
+            Tried(),
+            Choice(Rung.RESUME, WaitReason.SLOT),
+        ),
+        (replace(STARTS, draining=True), Tried(), Choice(Rung.RESUME, WaitReason.HOST)),
+        (replace(STARTS, agent_runs=2), Tried(), Choice(Rung.RESUME, WaitReason.SLOT)),
+        (replace(STARTS, starting=True), Tried(resume=2), Choice(Rung.SPAWN, WaitReason.SLOT)),
+        (replace(STARTS, can_start=frozenset({Rung.SPAWN})), Tried(), Choice(Rung.SPAWN)),
+        (Facts(0, can_start=BOTH), Tried(), Choice(Rung.SPAWN)),
         (Facts(0), Tried(), Choice(Rung.OPERATOR, WaitReason.SEAT)),
     ],
 )
@@ -51,8 +70,13 @@ def test_the_first_rung_that_applies_now_and_has_tries_left(
 def test_no_rung_is_over_its_tries_and_none_starts_a_process_beside_a_living_one(
     bits: list[bool], live: int, resume: int, spawn: int
 ) -> None:
-    session = SessionFacts("s", bits[0], bits[1], bits[2], bits[3], in_flight=bits[4])
-    facts = Facts(0, session=session if bits[5] else None, can_start=bits[6], slots_free=bits[7])
+    session = SessionFacts("s", bits[0], bits[1], resumable=bits[2], stale=bits[3], in_flight=bits[4])
+    facts = Facts(
+        0,
+        session=session if bits[5] else None,
+        can_start=BOTH if bits[6] else frozenset(),
+        slots_free=bits[7],
+    )
     tried = Tried(live, resume, spawn, occupied=bits[8])
     rung = choose(tried, facts, POLICY).rung
     if rung is not Rung.OPERATOR:

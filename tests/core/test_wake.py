@@ -23,6 +23,7 @@ from bridge.core.wake_events import (
     Wake,
 )
 from tests.core.wakes import (
+    BOTH,
     FACTS,
     NOBODY,
     NOW,
@@ -202,7 +203,7 @@ def test_another_session_that_took_the_seat_is_looked_at_anew() -> None:
 
 
 def test_a_process_is_not_started_when_the_slots_were_taken_meanwhile() -> None:
-    facts = replace(NOBODY, can_start=True)
+    facts = replace(NOBODY, can_start=BOTH)
     wake = claimed(facts)
     assert wake.rung is Rung.SPAWN
     after = decide(wake, TouchAllowed(wake.fence, replace(facts, slots_free=False)), POLICY, NOW).state

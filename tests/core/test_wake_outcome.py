@@ -30,6 +30,7 @@ from bridge.core.wake_events import (
     Wake,
 )
 from tests.core.wakes import (
+    BOTH,
     FACTS,
     NOW,
     POLICY,
@@ -152,7 +153,7 @@ def test_effects_come_in_the_order_of_the_locks_agent_and_wake_before_attempt_an
 
 def test_the_cursor_is_the_only_ack() -> None:
     wake = waiting()
-    for event in (SignOfLife(), Accepted(wake.fence), CursorMoved(2)):
+    for event in (SignOfLife(), Accepted("w1.1"), CursorMoved(2)):
         assert decide(wake, event, POLICY, at(1)).state.state is S.WAITING
     assert decide(wake, CursorMoved(3), POLICY, at(1)).state.state is S.ACKED
 
@@ -167,10 +168,9 @@ def test_what_came_later_is_left_to_the_next_wake() -> None:
 
 def test_late_evidence_of_acceptance_starts_the_read_deadline() -> None:
     wake = waiting(Evidence.UNVERIFIED)
-    after = decide(wake, Accepted(wake.fence), POLICY, at(3)).state
+    after = decide(wake, Accepted(wake.attempt_id or ""), POLICY, at(3)).state
     assert (after.accepted_at, after.due_at) == (at(3), at(3 + POLICY.live.read_timeout_s))
-    with pytest.raises(FenceRejected):
-        decide(wake, Accepted(wake.fence - 1), POLICY, at(3))
+    assert decide(wake, Accepted("w1.0"), POLICY, at(3)).state == wake
 
 
 def test_a_busy_agent_is_given_time_to_read_up_to_a_limit() -> None:
@@ -209,7 +209,7 @@ def test_a_lost_session_is_acted_on_at_once() -> None:
 
 
 def test_a_failed_try_goes_on_to_the_next_rung_that_applies_now() -> None:
-    facts = replace(FACTS, can_start=True, session=replace(FACTS.session, live=False, process_alive=False))  # type: ignore[type-var]
+    facts = replace(FACTS, can_start=BOTH, session=replace(FACTS.session, live=False, process_alive=False))  # type: ignore[type-var]
     wake = decide(waiting(), Due(facts, "w"), POLICY, at(POLICY.live.read_timeout_s)).state
     assert wake.reason is WaitReason.FALLBACK
     assert claimed(facts, wake, wake.due_at).rung is Rung.SPAWN

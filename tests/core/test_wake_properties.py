@@ -22,13 +22,14 @@ from bridge.core.wake_events import (
     HandedOver,
     Joined,
     Postponed,
+    RunOver,
     SessionLost,
     SignOfLife,
     TargetRaised,
     TouchAllowed,
     Wake,
 )
-from tests.core.wakes import NOW, born
+from tests.core.wakes import BOTH, NOW, born
 
 SHORT = Policy(
     live=RungLimits(2, 3.0, 6.0),
@@ -70,7 +71,7 @@ def facts_from(n: int) -> Facts:
         cursor=n % 5 if bit[9] and bit[10] else 0,
         thread_status=ThreadStatus.BLOCKED if bit[11] and bit[12] and bit[13] else ThreadStatus.ACTIVE,
         session=session if bit[2] or bit[3] else None,
-        can_start=bit[14],
+        can_start=BOTH if bit[14] else frozenset(),
         slots_free=not (bit[4] and bit[6]),
         host_seen=not (bit[12] and bit[15]),
     )
@@ -83,18 +84,19 @@ def event_from(kind: int, n: int, wake: Wake) -> Event:
     rung = (Rung.LIVE, Rung.RESUME, Rung.SPAWN)[n % 3]
     events: list[Event] = [
         Due(facts, "w"),
-        TouchAllowed(fence, facts),
+        TouchAllowed(fence, facts, "s9"),
         Postponed(fence, WaitReason.HUMAN if n % 2 else WaitReason.BUSY),
         HandedOver(fence, evidence, facts),
         Joined("other.1", 1 + n % 3, accepted=bool(n % 2), rung=rung, session_id="s1"),
-        Accepted(fence),
+        Accepted(wake.attempt_id or "w1.1"),
+        RunOver(wake.attempt_id or "w1.1", "it ended", facts),
         CursorMoved(n % 6),
         TargetRaised(n % 9),
         SignOfLife(),
         SessionLost("s1"),
         Forced("op"),
         CancelAsked("enough") if n % 5 == 0 else SignOfLife(),
-        TouchAllowed(wake.fence, facts),
+        TouchAllowed(wake.fence, facts, "s9"),
         HandedOver(wake.fence, evidence, facts),
     ]
     return events[kind] if kind < len(events) else events[0]
@@ -195,7 +197,8 @@ def test_a_hand_with_an_old_fence_never_changes_anything(steps: list[Step], olde
             TouchAllowed(wake.fence - older, facts),
             Postponed(wake.fence - older, WaitReason.HUMAN),
             HandedOver(wake.fence - older, Evidence.ACCEPTED, facts),
-            Accepted(wake.fence - older),
+            Accepted("an.older"),
+            RunOver("an.older", "it ended", facts),
         ):
             try:
                 assert decide(wake, event, SHORT, now).state == wake

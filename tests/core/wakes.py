@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from bridge.core.ladder import Facts, SessionFacts
 from bridge.core.policy import Policy
-from bridge.core.states import Evidence, WakeState
+from bridge.core.states import Evidence, Rung, WakeState
 from bridge.core.wake import birth, decide
 from bridge.core.wake_events import Due, HandedOver, TouchAllowed, Wake
 
@@ -14,6 +14,7 @@ POLICY = Policy()
 LIVE = SessionFacts(session_id="s1", live=True, process_alive=True)
 FACTS = Facts(cursor=0, session=LIVE)
 NOBODY = Facts(cursor=0)
+BOTH = frozenset({Rung.RESUME, Rung.SPAWN})
 
 
 def at(seconds: float) -> datetime:

@@ -25,9 +25,9 @@ BEGIN
     END LOOP;
 END $$;
 REVOKE UPDATE, DELETE ON audit_events, messages, wake_events FROM wakebridge_app;
-GRANT SELECT, INSERT, UPDATE ON hosts, ticks TO wakebridge_app;
+GRANT SELECT, INSERT, UPDATE ON hosts, slots, ticks TO wakebridge_app;
 GRANT SELECT ON alembic_version TO wakebridge_app;
-GRANT SELECT (wake_id, workspace_id, host, state, reason, accepted_at, due_at, rung_until),
+GRANT SELECT (wake_id, workspace_id, agent_id, host, state, reason, since, accepted_at, due_at, rung_until),
     UPDATE (rung_until) ON wakes TO wakebridge_keeper;
 DROP POLICY IF EXISTS keeper ON wakes;
 CREATE POLICY keeper ON wakes TO wakebridge_keeper
@@ -36,3 +36,8 @@ GRANT SELECT (workspace_id) ON workspaces TO wakebridge_keeper;
 DROP POLICY IF EXISTS keeper ON workspaces;
 CREATE POLICY keeper ON workspaces FOR SELECT TO wakebridge_keeper USING (true);
 GRANT SELECT, INSERT, UPDATE ON hosts, ticks TO wakebridge_keeper;
+-- Of open runs the keeper sees where their processes are, never what they are for.
+GRANT SELECT (run_id, workspace_id, agent_id, host, worker, state, boot_id, shim_pid, pid, pid_started, begun_at, kill_at,
+    end_asked_at, why) ON runs TO wakebridge_keeper;
+DROP POLICY IF EXISTS keeper ON runs;
+CREATE POLICY keeper ON runs FOR SELECT TO wakebridge_keeper USING (state <> 'ended');
