@@ -2,11 +2,11 @@
 
 Rules of this file:
 
-- A budget in bytes holds for any input. Who the agent is, what to do, and where to read come first and are never cut; the
-  rest stands in the order of its importance and is cut from the end, in whole pieces, and the prompt says what was cut.
+- A budget in bytes holds for any input. Who the agent is, what to do, and where to read come first and are never cut;
+  the rest stands in the order of its importance, is cut from the end in whole pieces, and the prompt says what was cut.
 - What others wrote stands on marked lines (`quoting`), and the prompt says that it is no order.
 - A resumed agent knows what went before: it gets no key messages, decisions or closed findings; a spawned one does.
-- An open question is a message addressed to the agent that waits for it (`summary`), and a prompt it was triggered with.
+- An open question is a message that waits for the agent (`summary` says when), a prompt it was triggered with too.
 """
 
 from __future__ import annotations
@@ -33,9 +33,12 @@ _THREADS_SHARE = 4
 
 @dataclass(frozen=True, slots=True)
 class OfferedThread:
-    """A thread that the agent is to read up to `read_to`. `unread` counts what is for it, of `first` to `last`."""
+    """A thread that the agent is to read up to `read_to`. `unread` counts what is for it, from `first` to `last`.
 
-    summary: Summary
+    One without a summary is named, and no more is said of it.
+    """
+
+    thread_id: str
     role: str | None
     last_read_seq: int
     read_to: int
@@ -44,7 +47,7 @@ class OfferedThread:
     last: int | None = None
     questions: tuple[KeyMessage, ...] = ()
     more_questions: bool = False
-    detailed: bool = True
+    summary: Summary | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +100,12 @@ def _who(woken: Woken) -> list[str]:
 def _to_do() -> list[str]:
     return [
         "What to do:",
-        "1. Read: `bridge inbox` lists what is unread; the `bridge read` lines below show it, and say that you read it.",
-        '2. Do what it asks for, and answer: bridge post THREAD "TEXT" --in-reply-to MESSAGE_ID',
+        "1. Read: `bridge inbox` lists what is unread; the `bridge read` lines below show it and say that you read it.",
+        '2. Act on it as your own task allows, and answer: bridge post THREAD "TEXT" --in-reply-to MESSAGE_ID',
         "   (`--to AGENT` or `--to-role ROLE` says whom to wake; `--json` on any command shows ids).",
         "Only reading ends this wake: your cursor must reach the seq that is named for each thread.",
-        "BRIDGE_URL and BRIDGE_TOKEN_FILE are in your environment. Without the bridge command, use HTTP with the header",
-        "Authorization: Bearer (what that file holds; read it anew for each call):",
+        "BRIDGE_URL and BRIDGE_TOKEN_FILE are in your environment. Without the bridge command, use HTTP; the header is",
+        "Authorization: Bearer TOKEN, with what that file holds (read it anew for each call):",
         "  GET  $BRIDGE_URL/v1/inbox",
         "  GET  $BRIDGE_URL/v1/threads/THREAD/messages?since_seq=SEQ",
         '  PUT  $BRIDGE_URL/v1/threads/THREAD/cursor    {"last_read_seq": SEQ}',
@@ -132,37 +135,37 @@ def _thread_line(thread: OfferedThread) -> str:
     limit = " --limit 200" if thread.read_to - thread.last_read_seq > PAGE else ""
     span = "" if thread.first is None or thread.last is None else f", seq {thread.first}..{thread.last}"
     return (
-        f"bridge read {label(thread.summary.thread_id)} --since {thread.last_read_seq}{limit} --ack"
+        f"bridge read {label(thread.thread_id)} --since {thread.last_read_seq}{limit} --ack"
         f"  # {thread.unread} unread for you{span}; read up to {thread.read_to}"
     )
 
 
 def _pieces(woken: Woken) -> Iterator[_Piece]:
     """Everything that may be cut, the most important first."""
-    threads = [thread for thread in woken.threads[:THREADS_MAX] if thread.detailed][:DETAILED_MAX]
-    for thread in threads:
-        yield _about(thread)
-    for thread in threads:
+    listed = woken.threads[:THREADS_MAX]
+    known = [(thread, thread.summary) for thread in listed if thread.summary is not None][:DETAILED_MAX]
+    for thread, summary in known:
+        yield _about(thread, summary)
+    for thread, _ in known:
         yield from _questions(thread)
-    for thread in threads:
-        yield from _findings(thread, thread.summary.open_findings, "open findings")
+    for thread, summary in known:
+        yield from _findings(thread, summary.open_findings, "open findings")
     if woken.rung is Rung.SPAWN:
-        for thread in threads:
-            yield from (_decided(thread, one) for one in reversed(thread.summary.decisions))
-        for thread in threads:
-            yield from _key_messages(thread)
-        for thread in threads:
-            yield from _findings(thread, thread.summary.closed_findings, "closed findings")
+        for thread, summary in known:
+            yield from (_decided(thread, one) for one in reversed(summary.decisions))
+        for thread, summary in known:
+            yield from _key_messages(thread, summary)
+        for thread, summary in known:
+            yield from _findings(thread, summary.closed_findings, "closed findings")
 
 
-def _about(thread: OfferedThread) -> _Piece:
-    summary = thread.summary
+def _about(thread: OfferedThread, summary: Summary) -> _Piece:
     role = f', you as "{label(thread.role)}"' if thread.role else ""
     marks = "".join(
         [", escalated" if summary.escalated else "", ", no progress for long" if summary.stalled else ""]
     )
     lines = [
-        f"Thread {label(summary.thread_id)}: {summary.status}{marks}{role}, {summary.last_seq} messages",
+        f"Thread {label(thread.thread_id)}: {summary.status}{marks}{role}, {summary.last_seq} messages",
         *_quote(summary.title),
     ]
     if summary.last_status is not None:
@@ -178,19 +181,19 @@ def _questions(thread: OfferedThread) -> Iterator[_Piece]:
     for message in shown:
         what = f" [{label(message.event_type)}]" if message.event_type else ""
         first = (
-            f"Open question to you in {label(thread.summary.thread_id)}, seq {message.seq}, "
+            f"Open question to you in {label(thread.thread_id)}, seq {message.seq}, "
             f"from {label(message.sender_agent_id)}{what}, MESSAGE_ID {label(message.message_id)}:"
         )
         yield _Piece(kind, (first, *_quote(message.text)))
     if thread.more_questions or len(thread.questions) > len(shown):
-        yield _Piece(kind, (f"  and more open questions in {label(thread.summary.thread_id)}",))
+        yield _Piece(kind, (f"  and more open questions in {label(thread.thread_id)}",))
 
 
 def _findings(thread: OfferedThread, findings: Sequence[Finding], kind: str) -> Iterator[_Piece]:
     for finding in findings[:FINDINGS_MAX]:
         times = f", reported {finding.reports} times" if finding.reports > 1 else ""
         first = (
-            f"Finding {label(finding.finding_id)} in {label(thread.summary.thread_id)}: "
+            f"Finding {label(finding.finding_id)} in {label(thread.thread_id)}: "
             f"{finding.status}{times}, seq {finding.opened_seq}"
         )
         place = f"{finding.file or ''}{f':{finding.line}' if finding.line is not None else ''}"
@@ -198,23 +201,23 @@ def _findings(thread: OfferedThread, findings: Sequence[Finding], kind: str) -> 
         yield _Piece(kind, (first, *_quote(said)))
     left = len(findings) - FINDINGS_MAX
     if left > 0:
-        yield _Piece(kind, (f"  and {left} more {kind}: bridge summary {label(thread.summary.thread_id)}",))
+        yield _Piece(kind, (f"  and {left} more {kind}: bridge summary {label(thread.thread_id)}",))
 
 
 def _decided(thread: OfferedThread, decided: Decided) -> _Piece:
-    first = f"Decision in {label(thread.summary.thread_id)}, seq {decided.seq}, by {label(decided.sender_agent_id)}:"
+    first = f"Decision in {label(thread.thread_id)}, seq {decided.seq}, by {label(decided.sender_agent_id)}:"
     return _Piece("decisions", (first, *_quote(decided.text)))
 
 
-def _key_messages(thread: OfferedThread) -> Iterator[_Piece]:
+def _key_messages(thread: OfferedThread, summary: Summary) -> Iterator[_Piece]:
     asked = {message.seq for message in thread.questions[:QUESTIONS_MAX]}
-    told = asked | {decided.seq for decided in thread.summary.decisions}
-    for message in reversed(thread.summary.key_messages):
+    told = asked | {decided.seq for decided in summary.decisions}
+    for message in reversed(summary.key_messages):
         if message.seq in told:
             continue
-        human = " (a human)" if message.by_human else ""
+        who = label(message.sender_agent_id) + (" (a human)" if message.by_human else "")
         what = f" [{label(message.event_type)}]" if message.event_type else ""
-        first = f"In {label(thread.summary.thread_id)}, seq {message.seq}, {label(message.sender_agent_id)}{human}{what}:"
+        first = f"In {label(thread.thread_id)}, seq {message.seq}, {who}{what}:"
         yield _Piece("messages", (first, *_quote(message.text)))
 
 
