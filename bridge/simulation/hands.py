@@ -48,7 +48,7 @@ class Runtimes(Protocol):
         """The process that holds the session now."""
         ...
 
-    def start(self, wake: Wake, rung: Rung) -> Steps[Handed]:
+    def start(self, wake: Wake, begun: BeginAttempt) -> Steps[Handed]:
         """Start a process for the agent: resume, spawn."""
         ...
 
@@ -164,7 +164,7 @@ class Hand:
         if left_s < 1:
             return Handed(Evidence.NOT_TOUCHED, WaitReason.SLOT, "this worker was too slow")
         if rung is not Rung.LIVE:
-            return (yield from self._site.runtimes.start(wake, rung))
+            return (yield from self._site.runtimes.start(wake, begun))
         terminal = self._site.runtimes.terminal(begun.session_id)
         if terminal is None:
             return Handed(Evidence.GONE, WaitReason.SEAT, "not connected")
@@ -190,10 +190,9 @@ class Hand:
                     raise
             else:
                 break
-        wake: Wake = self._site.store.get("wake", self.wake_id).wake
         if handed.evidence is Evidence.UNVERIFIED and self._site.rng.chance(0.4):
             yield self._site.rng.random() * 2
-            yield from self._site.shell.accept(self.wake_id, wake.fence)
+            yield from self._site.shell.accept(self.wake_id, begun.attempt_id)
 
     def _step(self, stage: str) -> Steps[None]:
         """Between two steps: the worker may die here, or the hand may freeze."""

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
+from bridge.core.effects import BeginAttempt
 from bridge.core.errors import BridgeError
-from bridge.core.states import Evidence, Rung, SessionStatus, ThreadStatus, WaitReason
+from bridge.core.states import Evidence, SessionStatus, ThreadStatus, WaitReason
 from bridge.core.wake_events import Wake
 from bridge.ports.runtime import Handed
 from bridge.simulation.engine import Dice, Steps
@@ -119,7 +120,7 @@ class Fleet:
                 again = terminal.session_id if self.rng.chance(0.3) else None
                 yield from self.open_session(terminal.agent_id, again)
 
-    def start(self, wake: Wake, rung: Rung) -> Steps[Handed]:
+    def start(self, wake: Wake, begun: BeginAttempt) -> Steps[Handed]:
         """Start a process for the agent: it has the line as its prompt, reads, and ends."""
         yield self.rng.choice((0.3, 1.0))
         fate = self.rng.one_of({"runs": 0.5, "gone": 0.15, "no slot": 0.1, "silent": 0.15, "ends": 0.1})
@@ -129,8 +130,7 @@ class Fleet:
             return Handed(Evidence.NOT_TOUCHED, WaitReason.SLOT, "no slot")
         if fate == "silent":
             return Handed(Evidence.UNVERIFIED, why="it did not say who it is")
-        session_id = wake.session_id if rung is Rung.RESUME else None
-        terminal = yield from self.open_session(wake.agent_id, session_id)
+        terminal = yield from self.open_session(wake.agent_id, begun.session_id)
         if fate == "ends":
             terminal.crash()
             return Handed(Evidence.UNVERIFIED, why="it ended at once")

@@ -24,7 +24,7 @@ from bridge.core.errors import Conflict
 from bridge.core.ladder import Facts
 from bridge.core.policy import Policy
 from bridge.core.session import facts as session_facts
-from bridge.core.states import WAKE_FINAL, Evidence, MessageKind, ThreadStatus, WaitReason, WakeState
+from bridge.core.states import WAKE_FINAL, Evidence, MessageKind, Rung, ThreadStatus, WaitReason, WakeState
 from bridge.core.wake import Decision, Event, birth, decide
 from bridge.core.wake_events import (
     TargetRaised,
@@ -65,7 +65,7 @@ class Recorder:
         self.slowness = 0.06  # how often a transaction takes its time
         self.members: dict[str, list[str]] = {}
         self.threads_of: dict[str, list[str]] = {}
-        self.starts: dict[str, bool] = {}
+        self.starts: dict[str, frozenset[Rung]] = {}
         self._ids = 0
 
     # --- what every command is made of ---------------------------------------------------------------------
@@ -74,6 +74,11 @@ class Recorder:
         """Time that passes inside a transaction."""
         if self.rng.chance(self.slowness):
             yield self.rng.choice((0.01, 0.05, 0.3, 0.7))
+
+    def new_session(self, agent_id: str) -> str:
+        """A name for a session that does not exist yet."""
+        self._ids += 1
+        return f"{agent_id}/s{self._ids}"
 
     def lock_wake(self, uow: UnitOfWork, wake_id: str) -> Steps[WakeRow]:
         """The wake under its lock: waits for the other hand, then sees what that hand left."""
@@ -144,7 +149,7 @@ class Recorder:
 
     def begin(self, uow: UnitOfWork, wake: Wake, effect: BeginAttempt, now: datetime) -> Steps[None]:
         """The attempt, and every wake that its line tells of. Raises Duplicate when the session has one in flight."""
-        session = effect.session_id or f"none:{wake.agent_id}"
+        session = effect.session_id
         yield from uow.lock("inflight", session)
         in_flight: tuple[str, ...] = uow.get("inflight", session) or ()
         self.refuse_second(in_flight)
@@ -290,14 +295,12 @@ class Recorder:
                 perhaps_told=row.session_id in (uow.get("tried_in", wake.wake_id) or ()),
             )
         begun = uow.get("begun", wake.thread_id, wake.agent_id) or ()
-        starting = uow.get("inflight", f"none:{wake.agent_id}") or ()
         return Facts(
             cursor=uow.get("cursor", wake.thread_id, wake.agent_id),
             thread_status=uow.get("thread", wake.thread_id).thread.status,
             agent_is_operator=agent.is_human,
             session=session,
             can_start=self.starts[wake.agent_id],
-            slots_free=not any(attempt != wake.attempt_id for attempt in starting),
             host_seen=now - uow.get("host") < HOST_SEEN_FOR,
             paused=uow.get("pause"),
             unreachable_until=agent.probe_at,

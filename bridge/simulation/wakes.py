@@ -94,7 +94,9 @@ class WakeShell(Recorder):
                 session = facts.session and replace(facts.session, in_flight=True)
                 facts = replace(facts, session=session, slots_free=False)
             yield from self.work()
-            decision = yield from self.record(uow, row, TouchAllowed(fence, facts), now)
+            decision = yield from self.record(
+                uow, row, TouchAllowed(fence, facts, self.new_session(row.wake.agent_id)), now
+            )
             uow.commit()
         finally:
             uow.end()
@@ -174,9 +176,9 @@ class WakeShell(Recorder):
         """Give a claimed wake back."""
         yield from self.tell(wake_id, Postponed(fence, reason, why), hand)
 
-    def accept(self, wake_id: str, fence: int) -> Steps[None]:
+    def accept(self, wake_id: str, attempt_id: str) -> Steps[None]:
         """Late evidence."""
-        yield from self.tell(wake_id, Accepted(fence), "late")
+        yield from self.tell(wake_id, Accepted(attempt_id), "late")
 
     def cancel(self, wake_id: str) -> Steps[None]:
         """An operator ends it."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from bridge.core.agent import Agent
 from bridge.core.policy import Policy, RungLimits, validate
-from bridge.core.states import ThreadStatus, ThreadType, WakeState
+from bridge.core.states import Rung, ThreadStatus, ThreadType, WakeState
 from bridge.core.thread import Thread
 from bridge.simulation.checks import Broken, Watch
 from bridge.simulation.engine import EPOCH, SECOND, Dice, Engine, Steps
@@ -20,6 +20,7 @@ from bridge.simulation.terminal import Habits
 from bridge.simulation.threads import Shell
 
 CALM_S = 15.0
+STARTS = frozenset({Rung.RESUME, Rung.SPAWN})
 CHAOS = {
     "kill": 0.15,
     "broker": 0.1,
@@ -161,7 +162,7 @@ class World:
         shell.threads_of = {
             name: [thread_id for thread_id in threads if name in shell.members[thread_id]] for name in busy
         }
-        shell.starts = {name: rng.chance(0.35) for name in busy}
+        shell.starts = {name: STARTS if rng.chance(0.35) else frozenset() for name in busy}
         human = rng.choice(busy) if rng.chance(0.2) else None
         rows["pause",], rows["host",] = None, EPOCH
         for name in busy:
