@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, Protocol, Self
+from urllib.parse import quote
 
 import httpx
 
@@ -183,6 +184,10 @@ class Client:
         """How far a message came, per recipient."""
         return self.call("GET", f"/v1/threads/{thread_id}/messages/{seq}/receipts")
 
+    def summary(self, thread_id: str, *, max_messages: int = 20) -> dict[str, Any]:
+        """How a thread stands: findings, decisions, key messages."""
+        return self.call("GET", f"/v1/threads/{thread_id}/summary", params={"max_messages": max_messages})
+
     def move_cursor(self, thread_id: str, last_read_seq: int) -> dict[str, Any]:
         """Say that everything up to `last_read_seq` is read: the only ack."""
         return self.call("PUT", f"/v1/threads/{thread_id}/cursor", json={"last_read_seq": last_read_seq})
@@ -234,6 +239,28 @@ class Client:
     def resume(self, scope: str, reason: str) -> dict[str, Any]:
         """End a pause."""
         return self.call("POST", "/v1/resume", json={"scope": scope, "reason": reason})
+
+    def policy(self, scope: str = "workspace") -> dict[str, Any]:
+        """A scope's policy: every number in force, and where it comes from."""
+        return self.call("GET", f"/v1/policies/{quote(scope, safe='')}")
+
+    def set_policy(
+        self,
+        numbers: Mapping[str, Any],
+        reason: str,
+        *,
+        scope: str = "workspace",
+        **more: Any,  # noqa: ANN401
+    ) -> dict[str, Any]:
+        """Change numbers of a scope; `more`: expected_version, replace."""
+        body = {"policy": dict(numbers), "reason": reason}
+        body |= {name: value for name, value in more.items() if value is not None}
+        return self.call("PUT", f"/v1/policies/{quote(scope, safe='')}", json=body, key=token_hex(16))
+
+    def policy_history(self, scope: str = "workspace", **filters: Any) -> dict[str, Any]:  # noqa: ANN401  limit, cursor
+        """A scope's versions, the newest first."""
+        params = {name: value for name, value in filters.items() if value is not None}
+        return self.call("GET", f"/v1/policies/{quote(scope, safe='')}/history", params=params)
 
     def issue_token(self, agent_id: str, **fields: Any) -> dict[str, Any]:  # noqa: ANN401  role, session_id, ...
         """A token for another agent; operators only."""

@@ -126,10 +126,10 @@ def change(seed: Policy, layers: Layers, scope: str, given: Data, *, whole: bool
         try:
             policy = from_data(_known(data if layer.scope == scope else layer.data), base=policy)
         except InvalidArgument as error:
-            if layer.scope != scope:
-                error.detail += f" (by what the scope {layer.scope} sets)"
-                error.errors[0]["message"] = error.detail
-            raise
+            if layer.scope == scope:
+                raise
+            detail = f"{error.detail} (by what the scope {layer.scope} sets)"
+            raise InvalidArgument(detail, path=error.errors[0]["path"]) from error
         if layer.scope == scope:
             data = _as_read(data, plain(policy))
     return data
@@ -198,7 +198,7 @@ def _check_names(given: Data) -> None:
 
 def _unknown(name: str) -> str:
     short = name[:NAME_CHARS_MAX]
-    near = get_close_matches(short, flat(_NUMBERS), n=1)
+    near = get_close_matches(short, [*_RUNGS, *flat(_NUMBERS)], n=1)
     return f"{short} is not a policy field" + (f": did you mean {near[0]}?" if near else "")
 
 
@@ -206,11 +206,11 @@ def _overlaid(held: Data, given: Data) -> Data:
     data = {name: dict(value) if isinstance(value, dict) else value for name, value in held.items()}
     for name, value in given.items():
         if _is_rung(name, value):
-            inner = data.get(name, {}) | value
-            data[name] = {number: it for number, it in inner.items() if it is not None}
+            inner = {number: it for number, it in (data.get(name, {}) | value).items() if it is not None}
+            data[name] = inner or None
         else:
             data[name] = value
-    return {name: value for name, value in data.items() if value is not None and value != {}}
+    return {name: value for name, value in data.items() if value is not None}
 
 
 def _as_read(data: Data, policy: Data) -> Data:

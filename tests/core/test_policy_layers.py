@@ -43,7 +43,11 @@ def test_the_nearest_scope_that_sets_a_number_wins_and_says_that_it_did() -> Non
 
 def test_what_the_bridge_was_started_with_is_named_where_it_differs() -> None:
     found = stack(from_data({"lease_s": 30}), layers())
-    assert (found.sources["lease_s"], found.sources["tick_s"], found.policy.version) == ("file", "built-in", 0)
+    assert (found.sources["lease_s"], found.sources["tick_s"], found.policy.version) == (
+        "file",
+        "built-in",
+        0,
+    )
     assert view(from_data({"lease_s": 30}), layers(), "default").seed == "file"
 
 
@@ -56,7 +60,9 @@ def test_a_change_is_laid_over_what_the_scope_sets_and_null_takes_away() -> None
     held = {"lease_s": 30.0, "live": {"tries": 1, "read_timeout_s": 60.0}}
     assert changed({"recheck_s": 7}, held=held) == held | {"recheck_s": 7.0}
     assert changed({"live": {"tries": 2}}, held=held)["live"] == {"tries": 2, "read_timeout_s": 60.0}
-    assert changed({"live": {"tries": None}, "lease_s": None}, held=held) == {"live": {"read_timeout_s": 60.0}}
+    assert changed({"live": {"tries": None}, "lease_s": None}, held=held) == {
+        "live": {"read_timeout_s": 60.0}
+    }
     assert changed({"live": None}, held=held) == {"lease_s": 30.0}
     assert changed({"recheck_s": 7}, held=held, whole=True) == {"recheck_s": 7.0}
     assert changed({"spawn": None, "tick_s": None}, held=held) == held
@@ -97,11 +103,13 @@ def test_what_would_be_no_policy_is_refused_by_name(given: dict[str, Any], path:
 def test_a_scope_may_not_make_another_one_wrong() -> None:
     both = layers(workspace={"live": {"tries": 9}})
     with pytest.raises(InvalidArgument, match=r"the ladder can take .* \(by what the scope workspace sets\)"):
-        change(SEED, both, "default", {"wake_life_s_max": 1000})
+        change(SEED, both, "default", {"wake_life_s_max": 800})
 
 
 def test_what_does_not_fit_its_ground_any_more_is_left_out_and_said() -> None:
-    seed = from_data({"live": {"tries": 1}, "resume": {"tries": 0}, "spawn": {"tries": 0}, "wake_life_s_max": 200})
+    seed = from_data(
+        {"live": {"tries": 1}, "resume": {"tries": 0}, "spawn": {"tries": 0}, "wake_life_s_max": 200}
+    )
     both = layers({"recheck_s": 7}, {"live": {"tries": 50}})
     found = stack(seed, both)
     assert (found.policy.recheck_s, found.policy.live.tries) == (7, 1)

@@ -86,6 +86,14 @@ class FixedPolicies:
         del workspace_id
         return self.policy
 
+    @property
+    def seed(self) -> Policy:
+        """The policy."""
+        return self.policy
+
+    def forget(self, workspace_id: str) -> None:
+        """Nothing is kept."""
+
 
 class Clock:
     """`bridge_now()` of one database, stopped: it moves when the test says so."""

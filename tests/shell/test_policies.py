@@ -1,0 +1,268 @@
+"""Policies over a real database: versions without a gap, audited, in force within a second in every process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from bridge.adapters.policies import AGE_S_MAX, CachedPolicies
+from bridge.bootstrap import Container, build
+from bridge.commands.put_policy import PutPolicyResult, put_policy
+from bridge.config import Settings
+from bridge.core.caller import Caller
+from bridge.core.errors import Conflict, IdempotencyConflict, InvalidArgument, Unavailable
+from bridge.core.policy import Policy
+from bridge.core.states import Role
+from bridge.db.deps import Deps
+from bridge.queries.policies import get_policy, list_policy_versions
+from tests.shell.test_audit import broken_chains
+from tests.support.postgres import Owner
+from tests.support.threads import answers, at_once
+from tests.support.world import WORKSPACE, Clock, World, make_caller
+
+Process = Callable[[], Deps]
+SRE = make_caller("sre", Role.OPERATOR)
+
+
+@pytest.fixture
+def containers(settings: Settings) -> Iterator[tuple[Container, Container]]:
+    """What a web process and a host's worker work with, each by itself."""
+    web, worker = build(settings, process="web"), build(settings, process="host")
+    yield web, worker
+    web.close()
+    worker.close()
+
+
+def put(deps: Deps, numbers: Mapping[str, Any], scope: str = "workspace", **more: object) -> PutPolicyResult:
+    return put_policy(deps, SRE, scope, dict(numbers), **({"reason": "r"} | more))  # type: ignore[arg-type]
+
+
+def test_each_change_is_a_version_with_who_when_and_why(world: World, clock: Clock) -> None:
+    assert (get_policy(world.deps, SRE, "workspace").version, put(world.deps, {}).changed) == (0, False)
+    first = put(world.deps, {"resume": {"tries": 1}, "hosts": ["b"]}, reason="nightly")
+    assert first.changed
+    assert (first.view.version, first.view.author, first.view.reason) == (1, "sre", "nightly")
+    assert first.view.created_at == clock.now
+    assert (first.view.policy["resume"]["tries"], first.view.sources["resume.tries"]) == (1, "workspace")
+    put(world.deps, {"recheck_s": 7}, "default")
+    put(world.deps, {"resume": {"tries": None}, "lease_s": 30})
+    found = list_policy_versions(world.deps, SRE, "workspace")
+    assert [(v.version, v.policy_version) for v in found] == [(2, 3), (1, 1)]
+    assert [(c.name, c.before, c.after) for c in found[0].changes] == [
+        ("lease_s", None, 30),
+        ("resume.tries", 1, None),
+    ]
+    assert found[0].set == {"hosts": ["b"], "lease_s": 30.0}
+    view = get_policy(world.deps, SRE, "workspace")
+    assert (view.version, view.policy_version, view.sources["recheck_s"]) == (2, 3, "default")
+    assert "lease_s" not in get_policy(world.deps, SRE, "default").set
+
+
+def test_what_changes_nothing_stores_nothing(world: World) -> None:
+    put(world.deps, {"lease_s": 30})
+    for numbers in ({"lease_s": 30}, {"lease_s": 30.0}, {}, {"tick_s": None}):
+        again = put(world.deps, numbers, reason="another reason")
+        assert (again.changed, again.view.version, again.view.reason) == (False, 1, "r")
+    assert world.owner.value("SELECT count(*) FROM policies") == 1
+    assert world.owner.value("SELECT count(*) FROM audit_events") == 1
+
+
+def test_what_is_refused_stores_nothing(world: World) -> None:
+    for numbers in ({"nonsense": 1}, {"live": {"tries": 90}}, {"lease_s": 5}):
+        with pytest.raises(InvalidArgument):
+            put(world.deps, numbers)
+    for scope in ("agent:bob", "nonsense"):
+        with pytest.raises(InvalidArgument):
+            put(world.deps, {"lease_s": 30}, scope)
+    assert world.owner.value("SELECT count(*) FROM policies") == 0
+    assert world.owner.value("SELECT count(*) FROM audit_events") == 0
+
+
+def test_a_change_is_audited_with_before_and_after(world: World) -> None:
+    put(world.deps, {"lease_s": 30, "live": {"tries": 1}})
+    put(world.deps, {"lease_s": None, "live": {"tries": 2}}, reason="why")
+    rows = world.owner.rows("SELECT * FROM audit_events ORDER BY n")
+    assert [(row["resource_type"], row["resource_id"], row["event"], row["actor"]) for row in rows] == [
+        ("policy", "workspace", "policy.changed", "sre")
+    ] * 2
+    assert rows[1]["before"] == {"version": 1, "set": {"lease_s": 30.0, "live.tries": 1}}
+    assert rows[1]["after"] == {"version": 2, "set": {"lease_s": None, "live.tries": 2}, "reason": "why"}
+    assert broken_chains(world.owner) == []
+
+
+def test_who_expected_another_version_is_told_which_one_it_is(world: World) -> None:
+    put(world.deps, {"lease_s": 30}, expected_version=0)
+    with pytest.raises(Conflict, match="workspace is at version 1, not 0"):
+        put(world.deps, {"lease_s": 31}, expected_version=0)
+    assert put(world.deps, {"lease_s": 31}, expected_version=1).view.version == 2
+
+
+def test_the_same_key_gives_the_first_answer_whatever_came_since(world: World) -> None:
+    first = put(world.deps, {"lease_s": 30}, expected_version=0, key="k")
+    put(world.deps, {"lease_s": 31})
+    again = put(world.deps, {"lease_s": 30}, expected_version=0, key="k")
+    assert (again.view, again.changed, again.replayed) == (first.view, True, True)
+    with pytest.raises(IdempotencyConflict):
+        put(world.deps, {"lease_s": 32}, expected_version=0, key="k")
+    assert world.owner.value("SELECT count(*) FROM policies") == 2
+
+
+def test_of_16_writers_that_expect_a_version_exactly_one_makes_the_next(
+    world: World, process: Process
+) -> None:
+    webs = [process() for _ in range(4)]
+    for version in range(5):
+        hands = [
+            partial(put, webs[n % 4], {"lease_s": 10 + 16 * version + n}, expected_version=version)
+            for n in range(16)
+        ]
+        found = at_once(hands)
+        won = [one for one in found if isinstance(one, PutPolicyResult)]
+        assert len(won) == 1
+        assert sum(isinstance(one, Conflict) for one in found) == 15
+        view = get_policy(world.deps, SRE, "workspace")
+        assert (view.version, view.policy["lease_s"]) == (version + 1, won[0].view.policy["lease_s"])
+    assert [v.version for v in list_policy_versions(world.deps, SRE, "workspace")] == [5, 4, 3, 2, 1]
+
+
+def test_writers_who_expect_nothing_lose_nothing_of_each_other(world: World, process: Process) -> None:
+    webs = [process() for _ in range(4)]
+    names = ["lease_s", "recheck_s", "slow_s", "seat_wait_s", "stall_after_s", "breaker_s_initial"]
+    hands = [
+        partial(put, webs[n % 4], {name: 20 + n}, ("default", "workspace")[n % 2])
+        for n, name in enumerate(names)
+    ]
+    answers(at_once(hands))
+    view = get_policy(world.deps, SRE, "workspace")
+    assert {name: view.policy[name] for name in names} == {name: 20 + n for n, name in enumerate(names)}
+    assert view.policy_version == len(names)
+    rows = world.owner.rows("SELECT scope, version FROM policies ORDER BY created_at")
+    for scope in ("default", "workspace"):
+        assert [row["version"] for row in rows if row["scope"] == scope] == [1, 2, 3]
+    assert broken_chains(world.owner) == []
+
+
+def test_two_changes_that_fit_alone_and_not_together_are_not_both_stored(
+    world: World, process: Process
+) -> None:
+    seed = world.deps.policies.seed
+    hands = [
+        partial(put, process(), {"live": {"tries": seed.live.tries + 1}}),
+        partial(put, process(), {"wake_life_s_max": seed.ladder_s + 1}, "default"),
+    ]
+    found = at_once(hands)
+    refused = [one for one in found if isinstance(one, InvalidArgument)]
+    assert len(refused) == 1
+    assert get_policy(world.deps, SRE, "workspace").unfit is None
+
+
+def test_a_policy_is_one_workspaces_own(world: World, owner: Owner) -> None:
+    put(world.deps, {"lease_s": 30})
+    other = Caller("ws_2", "sre", Role.OPERATOR, "ses_sre")
+    assert get_policy(world.deps, other, "workspace").version == 0
+    assert list_policy_versions(world.deps, other, "workspace") == []
+    assert owner.value("SELECT workspace_id FROM policies") == WORKSPACE
+
+
+def test_a_change_is_in_force_at_once_here_and_within_a_second_in_another_process(
+    containers: tuple[Container, Container],
+) -> None:
+    web, worker = (container.deps for container in containers)
+    assert (
+        web.policies.current(WORKSPACE).resume.tries == worker.policies.current(WORKSPACE).resume.tries == 2
+    )
+    put(web, {"resume": {"tries": 1}})
+    changed_at = monotonic()
+    assert web.policies.current(WORKSPACE).resume.tries == 1
+    pause = threading.Event()
+    while (found := worker.policies.current(WORKSPACE)).resume.tries != 1:
+        assert monotonic() - changed_at < AGE_S_MAX + 0.5
+        pause.wait(0.01)
+    assert found.version == 1
+
+
+def test_stored_numbers_that_no_longer_fit_do_not_stop_the_bridge(
+    settings: Settings, containers: tuple[Container, Container]
+) -> None:
+    put(containers[0].deps, {"live": {"tries": 20}, "recheck_s": 7})
+    path = settings.data_dir / "policy.json"
+    path.write_text('{"wake_life_s_max": 800, "recheck_s": 3}')
+    other = build(settings.model_copy(update={"policy_file": path}), process="web")
+    try:
+        assert other.deps.policies.current(WORKSPACE).recheck_s == 3
+        assert get_policy(other.deps, SRE, "workspace").unfit
+    finally:
+        other.close()
+
+
+# --- the copy that each process keeps -------------------------------------------------------------------
+
+
+class Loader:
+    """A database that counts its questions, and answers when it is let."""
+
+    def __init__(self) -> None:
+        self.asked, self.fails = 0, False
+        self.arrived, self.go = threading.Event(), threading.Event()
+        self.go.set()
+
+    def __call__(self, workspace_id: str) -> Policy:
+        del workspace_id
+        self.asked += 1
+        mine = self.asked
+        self.arrived.set()
+        assert self.go.wait(10)
+        if self.fails:
+            raise Unavailable
+        return Policy(version=mine)
+
+
+@pytest.fixture
+def loader() -> Loader:
+    return Loader()
+
+
+def test_a_copy_is_good_for_less_than_a_second(loader: Loader) -> None:
+    now = [0.0]
+    policies = CachedPolicies(loader, clock=lambda: now[0])
+    seen = []
+    for now[0] in (0.0, 0.5, 0.999, 1.0, 1.5, 2.0):
+        seen.append(policies.current("w").version)
+    assert seen == [1, 1, 1, 2, 2, 3]
+    policies.forget("w")
+    assert policies.current("w").version == 4
+
+
+def test_however_many_ask_one_question_goes_to_the_database(loader: Loader) -> None:
+    policies = CachedPolicies(loader, clock=lambda: 0.0)
+    found = answers(at_once([partial(policies.current, "w") for _ in range(32)]))
+    assert {policy.version for policy in found} == {1}
+    assert loader.asked == 1
+
+
+def test_a_question_that_was_on_its_way_during_a_change_is_not_kept(loader: Loader) -> None:
+    policies = CachedPolicies(loader, clock=lambda: 0.0)
+    loader.go.clear()
+    hand = threading.Thread(target=policies.current, args=("w",))
+    hand.start()
+    assert loader.arrived.wait(10)
+    policies.forget("w")
+    loader.go.set()
+    hand.join(10)
+    assert policies.current("w").version == 2
+
+
+def test_no_answer_is_raised_to_all_who_asked_and_asked_for_again_by_the_next(loader: Loader) -> None:
+    policies = CachedPolicies(loader, clock=lambda: 0.0)
+    loader.fails = True
+    with pytest.raises(Unavailable):
+        policies.current("w")
+    with pytest.raises(Unavailable):
+        policies.current("w")
+    loader.fails = False
+    assert policies.current("w").version == 3
