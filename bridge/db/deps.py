@@ -50,8 +50,9 @@ class Deps:
     def _rouse(self, workspace_id: str, agent_id: str, *, alive: bool) -> list[Ring]:
         """The agent's next wake need not wait for its recheck. Losing this costs only time."""
         try:
+            policy = self.policies.current(workspace_id)
             with self.db.unit(workspace_id) as uow:
-                rouse(uow, self.ids, self.policies.current(workspace_id), agent_id, alive=alive)
+                rouse(uow, self.ids, policy, agent_id, alive=alive)
         except (Conflict, Unavailable):
             return []
         return uow.rings

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import NAMESPACE_OID, uuid5
 
 from sqlalchemy import bindparam, select, text, update
 
@@ -109,8 +109,8 @@ def insert_run(uow: UnitOfWork, run: core.Run, now: datetime) -> None:
 
 
 def _native(session_id: str) -> str:
-    """A name for a session that a program may be told to use: a UUID, from the id's own digits."""
-    return str(UUID(session_id.rpartition("_")[2]))
+    """A name for a session that a program may be told to use: a UUID, the same for the same session."""
+    return str(uuid5(NAMESPACE_OID, session_id))
 
 
 def look_run(uow: UnitOfWork, run_id: str) -> core.Run:

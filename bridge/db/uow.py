@@ -94,6 +94,15 @@ _NOW = text("SELECT bridge_now()")
 _OPEN = text("SELECT set_config('app.workspace', :workspace, true)")
 
 
+ON_A_CUT_NETWORK = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 8000,
+}
+"""Over TCP a peer that is cut off sends nothing, not even an end: whoever waits for it gives up in seconds."""
+
+
 class AlreadyThere(Conflict):
     """A unique index says that somebody else was first."""
 
@@ -118,7 +127,7 @@ class Database:
             pool_timeout=pool_wait_s,
             pool_pre_ping=True,
             enable_from_linting=False,
-            connect_args={"connect_timeout": 3, "application_name": f"wakebridge-{role}"},
+            connect_args={"connect_timeout": 3, "application_name": f"wakebridge-{role}"} | ON_A_CUT_NETWORK,
         )
         setup = (
             f"SET ROLE {ACT_AS[role]}; SET statement_timeout = {int(statement_timeout_s * 1000)}; "

@@ -17,12 +17,16 @@ from typing import Any
 
 from bridge.commands.advance_wake import Advanced, advance_wake
 from bridge.commands.attach_session import attach_session
+from bridge.commands.heartbeat_session import heartbeat_session
+from bridge.commands.move_run import move_run
 from bridge.commands.post_message import Draft, Posted, post_message
 from bridge.commands.settle_wake import settle_wake
 from bridge.commands.touch_wake import Begun, touch_wake
 from bridge.core.caller import Caller
 from bridge.core.policy import Policy, RungLimits
-from bridge.core.states import Evidence, Role, ThreadType, WaitReason
+from bridge.core.run import Event as RunEvent
+from bridge.core.run import Run, Started
+from bridge.core.states import Evidence, Role, SessionStatus, ThreadType, WaitReason
 from bridge.core.wake_events import Wake
 from bridge.db.deps import Deps
 from bridge.ports.gateway import Ring
@@ -214,6 +218,55 @@ class World:
     def post(self, thread_id: str, sender: str = "alice", body: str = "hello", **draft: Any) -> Posted:  # noqa: ANN401
         """A message by the sender."""
         return post_message(self.deps, self.caller(sender), thread_id, Draft(body, **draft))
+
+    def startable(self, agent_id: str, *, preset: str = "script", host: str = "local", slots: int = 8) -> str:
+        """An agent that its host's configuration says how to resume and to spawn, and slots for that."""
+        self.agent(agent_id, host=host)
+        self.seen_host(host)
+        self.owner.run("UPDATE agents SET preset = :p WHERE agent_id = :a", p=preset, a=agent_id)
+        self.owner.run(
+            "UPDATE hosts SET presets = coalesce(presets, '{}') || jsonb_build_object(CAST(:p AS text), "
+            'CAST(\'["resume", "spawn"]\' AS jsonb)) WHERE host = :h',
+            p=preset,
+            h=host,
+        )
+        self.owner.run(
+            "INSERT INTO slots (host, n) SELECT :h, n FROM generate_series(1, :most) n ON CONFLICT DO NOTHING",
+            h=host,
+            most=slots,
+        )
+        return agent_id
+
+    def dormant(self, agent_id: str, session_id: str | None = None, *, host: str = "local") -> str:
+        """A startable agent with a session that can be resumed; its process has ended. Gives the session."""
+        self.startable(agent_id, host=host)
+        session_id = session_id or f"ses_{agent_id}"
+        caller = make_caller(agent_id, workspace=self.workspace, session=session_id)
+        for status in (SessionStatus.IDLE, SessionStatus.OFFLINE):
+            heartbeat_session(self.deps, caller, session_id, runtime="command", resumable=True, status=status)
+        return session_id
+
+    # --- the stages of a run -------------------------------------------------------------------------
+
+    def started(self, wake_id: str, worker: str = "hand-1") -> Begun:
+        """A process was started for the wake, and has not shown yet whose session it is."""
+        advanced = self.advance(wake_id, worker)
+        assert advanced.probe is not None, advanced
+        begun = self.touch(wake_id)
+        assert begun.run is not None, begun
+        self.settle(begun, Evidence.UNVERIFIED)
+        self.move(begun, Started("boot", 100, 101, 1))
+        return begun
+
+    def move(self, begun: Begun, event: RunEvent) -> Run:
+        """The run of the attempt moves."""
+        assert begun.run is not None
+        return move_run(self.deps, self.workspace, begun.run.run_id, event, worker="hand-1")
+
+    def run(self, begun: Begun) -> dict[str, Any]:
+        """The run's row."""
+        assert begun.run is not None
+        return self.owner.one("SELECT * FROM runs WHERE run_id = :id", id=begun.run.run_id)
 
     # --- the stages of a wake ------------------------------------------------------------------------
 
