@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from bridge.core.caller import Caller
 from bridge.core.errors import Forbidden, InvalidArgument, OutOfScopeWorkspace
+from bridge.core.host import check_named
 from bridge.core.names import RESERVED
 from bridge.core.states import Role, ThreadStatus
 
@@ -65,7 +67,7 @@ _TABLE: dict[Action, tuple[Grant, Grant, Grant, Grant, Grant]] = {
     Action.PAUSE: (N, N, Y, N, N),
     Action.READ_POLICY: (N, Y, Y, Y, N),
     Action.SET_POLICY: (N, N, Y, N, N),
-    Action.ISSUE_TOKEN: (N, N, Y, N, N),
+    Action.ISSUE_TOKEN: (N, N, Y, N, Y),  # a host within the bounds of core/host.py
     Action.REVOKE: (N, N, Y, N, N),
     Action.REFRESH: (Y, Y, Y, Y, Y),
 }
@@ -100,10 +102,13 @@ STATUS_ACTION: dict[ThreadStatus, Action] = {
 """What it takes to ask for a status."""
 
 
-def check_issue(role: Role, workspace_id: str, for_workspace_id: str, agent_id: str) -> None:
-    """Raise unless a caller of this role and workspace may let this agent of that workspace have a token."""
-    check(Action.ISSUE_TOKEN, role)
-    if workspace_id not in (for_workspace_id, HOME_WORKSPACE):
-        raise OutOfScopeWorkspace("only operators of the home workspace issue tokens for another one")
+def check_issue(caller: Caller, for_workspace_id: str, agent_id: str, role: Role) -> None:
+    """Raise unless the caller may let this agent of that workspace have a token of this role; a host's bounds apart."""
+    check(Action.ISSUE_TOKEN, caller.role)
+    if caller.workspace_id not in (for_workspace_id, HOME_WORKSPACE):
+        raise OutOfScopeWorkspace(
+            "only operators and hosts of the home workspace issue tokens for another one"
+        )
     if agent_id in RESERVED:
         raise InvalidArgument(f"{agent_id} is the bridge's own name", path="agent_id")
+    check_named(agent_id, role)

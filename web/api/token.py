@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from math import ceil
 
 from bridge.adapters.tokens import wall_clock
 from bridge.commands.issue_token import issue_token
@@ -36,6 +37,7 @@ def issue(call: Call[IssueToken, NoQuery]) -> Reply:
         agent_id=body.agent_id,
         role=body.role,
         session_id=session_id,
+        life_s=body.ttl_s,
     )
     now = wall_clock()
     claims = Claims(body.agent_id, workspace_id, body.role, session_id, jti, now, now + body.ttl_s)
@@ -44,10 +46,12 @@ def issue(call: Call[IssueToken, NoQuery]) -> Reply:
 
 @route("POST", "/v1/tokens/refresh", Action.REFRESH, body=RefreshToken, answer=TokenAnswer, status=201)
 def refresh(call: Call[RefreshToken, NoQuery]) -> Reply:
-    """A new token for the caller's own session, before the old one has expired."""
+    """A new token for the caller's own session, before the old one has expired; it lives no longer than that one."""
     now = wall_clock()
     jti = call.deps.ids.new("jti_")
-    return Reply(_signed(call, replace(call.claims, jti=jti, iat=now, exp=now + call.body.ttl_s)))
+    # What a host has made for a run stays as short as that. Up: signing cuts the fraction off.
+    life_s = min(call.body.ttl_s, ceil(call.claims.exp - call.claims.iat))
+    return Reply(_signed(call, replace(call.claims, jti=jti, iat=now, exp=now + life_s)))
 
 
 @route("POST", "/v1/tokens/revocations", Action.REVOKE, body=RevokeTokens, answer=RevokedAnswer, status=201)
