@@ -224,6 +224,18 @@ class Client:
         """`ack`, `cancel`, `force` or `retry` a wake."""
         return self.call("POST", f"/v1/wakes/{wake_id}/{act}", json={"reason": reason} if reason else {})
 
+    def runs(self, **filters: Any) -> dict[str, Any]:  # noqa: ANN401  state, agent, host, wake, limit, cursor
+        """List the processes that the bridge started, the newest first."""
+        return self.call("GET", "/v1/runs", params={k: v for k, v in filters.items() if v is not None})
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        """One run."""
+        return self.call("GET", f"/v1/runs/{run_id}")
+
+    def kill_run(self, run_id: str, reason: str) -> dict[str, Any]:
+        """Ask a run to end."""
+        return self.call("POST", f"/v1/runs/{run_id}/kill", json={"reason": reason})
+
     def notices(self, **filters: Any) -> dict[str, Any]:  # noqa: ANN401
         """What operators, or the caller, were told."""
         return self.call("GET", "/v1/notices", params=filters)

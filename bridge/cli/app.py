@@ -40,6 +40,7 @@ COMMANDS = {
     "summary": Command("summary", "Sum a thread up."),
     "inbox": Command("message", "Show what is unread."),
     "wake": Command("wake", "List, explain, force, cancel or retry wakes."),
+    "runs": Command("runs", "List, show or end the processes that the bridge started."),
     "token": Command("token", "Issue, revoke or inspect tokens."),
     "policy": Command("policy", "Show or change the numbers that steer waking, while it runs."),
     "pause": Command("pause", "Pause the waking."),

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from bridge.core.quoting import CUT, MARK, label, quoted
 from bridge.core.states import Rung
@@ -26,7 +27,9 @@ DETAILED_MAX = 8
 QUESTIONS_MAX, FINDINGS_MAX = 10, 10
 PAGE = 50
 """Messages that one `bridge read` shows, unless told otherwise."""
-QUOTE_CHARS_MAX, QUOTE_LINES_MAX = 500, 12
+FIRST_OF_EACH = 3
+"""So many questions, then findings, of each thread come before any further ones of any."""
+QUOTE_CHARS_MAX, QUOTE_LINES_MAX = 300, 8
 _THREADS_SHARE = 4
 """The lines that name threads may take this part of the budget; one is always named."""
 
@@ -35,7 +38,7 @@ _THREADS_SHARE = 4
 class OfferedThread:
     """A thread that the agent is to read up to `read_to`. `unread` counts what is for it, from `first` to `last`.
 
-    One without a summary is named, and no more is said of it.
+    `more_unread`: there was more to count. A thread without a summary is named, and no more is said of it.
     """
 
     thread_id: str
@@ -45,6 +48,7 @@ class OfferedThread:
     unread: int
     first: int | None = None
     last: int | None = None
+    more_unread: bool = False
     questions: tuple[KeyMessage, ...] = ()
     more_questions: bool = False
     summary: Summary | None = None
@@ -133,30 +137,38 @@ def _where(woken: Woken, budget_bytes: int) -> list[str]:
 
 def _thread_line(thread: OfferedThread) -> str:
     limit = " --limit 200" if thread.read_to - thread.last_read_seq > PAGE else ""
-    span = "" if thread.first is None or thread.last is None else f", seq {thread.first}..{thread.last}"
+    more, last = (" or more", "") if thread.more_unread else ("", thread.last)
+    span = "" if thread.first is None else f", seq {thread.first}..{last}"
     return (
         f"bridge read {label(thread.thread_id)} --since {thread.last_read_seq}{limit} --ack"
-        f"  # {thread.unread} unread for you{span}; read up to {thread.read_to}"
+        f"  # {thread.unread}{more} unread for you{span}; read up to {thread.read_to}"
     )
 
 
 def _pieces(woken: Woken) -> Iterator[_Piece]:
-    """Everything that may be cut, the most important first."""
+    """Everything that may be cut, the most important first: of each thread its newest questions first."""
     listed = woken.threads[:THREADS_MAX]
     known = [(thread, thread.summary) for thread in listed if thread.summary is not None][:DETAILED_MAX]
     for thread, summary in known:
         yield _about(thread, summary)
-    for thread, _ in known:
-        yield from _questions(thread)
-    for thread, summary in known:
-        yield from _findings(thread, summary.open_findings, "open findings")
+    asked = [list(_questions(thread)) for thread, _ in known]
+    found = [list(_findings(thread, summary.open_findings, "open findings")) for thread, summary in known]
+    for part in (slice(FIRST_OF_EACH), slice(FIRST_OF_EACH, None)):
+        yield from _in_turns([pieces[part] for pieces in asked])
+        yield from _in_turns([pieces[part] for pieces in found])
     if woken.rung is Rung.SPAWN:
-        for thread, summary in known:
-            yield from (_decided(thread, one) for one in reversed(summary.decisions))
-        for thread, summary in known:
-            yield from _key_messages(thread, summary)
-        for thread, summary in known:
-            yield from _findings(thread, summary.closed_findings, "closed findings")
+        yield from _in_turns(
+            [[_decided(thread, one) for one in reversed(of.decisions)] for thread, of in known]
+        )
+        yield from _in_turns([list(_key_messages(thread, of)) for thread, of in known])
+        closed = [list(_findings(thread, of.closed_findings, "closed findings")) for thread, of in known]
+        yield from _in_turns(closed)
+
+
+def _in_turns(lists: Sequence[Sequence[_Piece]]) -> Iterator[_Piece]:
+    """The first of each, then the second of each: no thread crowds out another."""
+    for turn in zip_longest(*lists):
+        yield from (piece for piece in turn if piece is not None)
 
 
 def _about(thread: OfferedThread, summary: Summary) -> _Piece:
@@ -177,7 +189,7 @@ def _about(thread: OfferedThread, summary: Summary) -> _Piece:
 
 def _questions(thread: OfferedThread) -> Iterator[_Piece]:
     kind = "open questions"
-    shown = thread.questions[:QUESTIONS_MAX]
+    shown = thread.questions[::-1][:QUESTIONS_MAX]
     for message in shown:
         what = f" [{label(message.event_type)}]" if message.event_type else ""
         first = (
@@ -210,7 +222,7 @@ def _decided(thread: OfferedThread, decided: Decided) -> _Piece:
 
 
 def _key_messages(thread: OfferedThread, summary: Summary) -> Iterator[_Piece]:
-    asked = {message.seq for message in thread.questions[:QUESTIONS_MAX]}
+    asked = {message.seq for message in thread.questions[-QUESTIONS_MAX:]}
     told = asked | {decided.seq for decided in summary.decisions}
     for message in reversed(summary.key_messages):
         if message.seq in told:

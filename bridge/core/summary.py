@@ -29,7 +29,7 @@ class Why(StrEnum):
     """Why a message is a key message."""
 
     UNANSWERED = "unanswered"  # addressed, and somebody it is for has not answered
-    NEWEST = "newest"
+    NEWEST = "newest"  # for nothing else
     HUMAN = "human"  # a human wrote it
     EVENT = "event"
     OPENING = "opening"  # the first one says what the thread is about
@@ -163,13 +163,13 @@ def key_messages(candidates: tuple[KeyMessage, ...], count: int) -> tuple[KeyMes
     turns = {why: [one for one in newest_first if why in _reasons(one)] for why in Why}
     chosen: dict[int, KeyMessage] = {}
     while len(chosen) < count and any(turns.values()):
-        for why, waiting in turns.items():
+        for waiting in turns.values():
             while waiting and waiting[0].seq in chosen:
                 waiting.pop(0)
             if waiting and len(chosen) < count:
                 one = waiting.pop(0)
-                told = [reason for reason in _reasons(one) if reason is why or reason is not Why.NEWEST]
-                chosen[one.seq] = replace(one, text=excerpt(one.text), why=tuple(told))
+                told = tuple(reason for reason in _reasons(one) if reason is not Why.NEWEST)
+                chosen[one.seq] = replace(one, text=excerpt(one.text), why=told or (Why.NEWEST,))
     return tuple(chosen[seq] for seq in sorted(chosen))
 
 

@@ -74,6 +74,7 @@ def _thread(uow: UnitOfWork, row: dict[str, Any], rung: Rung) -> OfferedThread:
         unread=row["unread"],
         first=row["first"],
         last=row["last"],
+        more_unread=row["unread"] >= UNREAD_MAX,
     )
     if row["n"] > DETAILED_MAX:
         return named

@@ -55,11 +55,13 @@ _FINDINGS = """
 SELECT f.finding_id, f.status, f.reports, f.opened_seq, f.updated_at, m.sender_agent_id AS reported_by,
     m.event ->> 'severity' AS severity, m.event ->> 'file' AS file, m.event ->> 'line' AS line,
     left(coalesce(m.event ->> 'text', m.body, ''), :chars) AS text
-FROM findings f LEFT JOIN messages m ON m.thread_id = f.thread_id AND m.seq = f.opened_seq
-WHERE f.thread_id = :thread_id AND f.status = ANY (CAST(:statuses AS text[]))
+FROM (
+    SELECT * FROM findings WHERE thread_id = :thread_id AND status = ANY (CAST(:statuses AS text[]))
+    ORDER BY {order} LIMIT :limit
+) f LEFT JOIN messages m ON m.thread_id = f.thread_id AND m.seq = f.opened_seq
 """
-_OPEN = text(_FINDINGS + "ORDER BY f.opened_seq, f.finding_id LIMIT :limit")
-_CLOSED = text(_FINDINGS + "ORDER BY f.updated_at DESC, f.opened_seq DESC, f.finding_id DESC LIMIT :limit")
+_OPEN = text(_FINDINGS.format(order="opened_seq, finding_id"))
+_CLOSED = text(_FINDINGS.format(order="updated_at DESC, opened_seq DESC, finding_id DESC"))
 _STATUS = text("""
 SELECT a.after ->> 'status' AS status, a.before ->> 'status' AS was, a.actor AS by, a.at,
     left(coalesce(a.after ->> 'reason', (

@@ -184,3 +184,16 @@ def test_the_longest_names_there_can_be_fit_into_the_smallest_budget() -> None:
     text = compose(Woken(name, name, Rung.SPAWN, (thread,) * 20, 10**6), PROMPT_BYTES_MIN)
     assert text.count(f"bridge read {name} --since ") == 1
     assert "and 1000019 more threads: see bridge inbox" in text
+
+
+def test_no_thread_crowds_out_another_and_the_newest_question_comes_first() -> None:
+    asked = tuple(message(seq, text="q" * 250) for seq in range(20, 30))
+    text = compose(woken(*(offered(n, questions=asked) for n in range(1, 5))), 6144)
+    told = re.findall(r"Open question to you in (\S+), seq (\d+)", text)
+    assert told[:5] == [("th_1", "29"), ("th_2", "29"), ("th_3", "29"), ("th_4", "29"), ("th_1", "28")]
+    assert len(told) < 40
+
+
+def test_where_counting_stopped_no_end_is_claimed() -> None:
+    text = compose(woken(offered(unread=1000, first=1, last=1000, read_to=5000, more_unread=True)), 16_384)
+    assert "# 1000 or more unread for you, seq 1..; read up to 5000" in text
