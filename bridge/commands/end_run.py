@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bridge.core.authority import Action, check
 from bridge.core.caller import Caller
 from bridge.core.errors import InvalidTransition
 from bridge.core.run import EndAsked, Run, decide
@@ -11,11 +12,16 @@ from bridge.db.run_store import lock_run, store_run
 
 
 def end_run(deps: Deps, caller: Caller, run_id: str, reason: str) -> Run:
-    """Ask it to end; within a second its host begins to. Raises NotFound, InvalidTransition when it has ended."""
+    """Ask it to end; its host begins to within seconds. One that is ending goes on ending, for its first reason.
+
+    Raises NotFound, Forbidden, InvalidTransition when it has ended.
+    """
+    check(Action.MANAGE_FLEET, caller.role)
     with deps.unit(caller.workspace_id, caller) as uow:
         locked = lock_run(uow, run_id)
         if locked.run.state is RunState.ENDED:
-            raise InvalidTransition("the run has ended", run_id=run_id)
+            how = f"the run has ended ({locked.run.result}: {locked.run.why}): there is nothing to kill"
+            raise InvalidTransition(how, run_id=run_id)
         now = uow.now(locked.updated_at)
         after = decide(locked.run, EndAsked(f"ended by {caller.agent_id}: {reason}"), now).state
         store_run(uow, locked, after, now)

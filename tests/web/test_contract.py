@@ -42,6 +42,9 @@ PROMISED = {
     "POST /v1/wakes/{wake_id}/cancel",
     "POST /v1/wakes/{wake_id}/force",
     "POST /v1/wakes/{wake_id}/retry",
+    "GET /v1/runs",
+    "GET /v1/runs/{run_id}",
+    "POST /v1/runs/{run_id}/kill",
     "GET /v1/agents",
     "PUT /v1/agents/{agent_id}",
     "GET /v1/hosts",
@@ -63,6 +66,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "PUT /v1/threads/{thread_id}/cursor": {"last_read_seq": 0},
     "POST /v1/threads/{thread_id}/wakes": {"target_agent_id": "bob", "reason": "x"},
     "POST /v1/wakes/{wake_id}/force": {"reason": "x"},
+    "POST /v1/runs/{run_id}/kill": {"reason": "x"},
 }
 
 

@@ -1,0 +1,78 @@
+"""Columns, ages and reasons as people read them. Times are the bridge's: `now` comes with each answer.
+
+Ids and names of ours are printed as they are; whatever others wrote passes `bridge.core.quoting` first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from bridge.core.quoting import harmless
+
+MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86_400
+WHY_CHARS_MAX = 300
+
+
+def columns(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The rows under their heads, each column as wide as it needs; the last one as long as it is."""
+    table = [tuple(heads), *(tuple(row) for row in rows)]
+    widths = [max(len(row[at]) for row in table) for at in range(len(heads) - 1)]
+    return [
+        "  ".join([*(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
+        for row in table
+    ]
+
+
+def span(seconds: float) -> str:
+    """A stretch of time: 0.4 s, 12 s, 3 min 5 s, 2 h 10 min, 3 days."""
+    if abs(seconds) < 10:  # noqa: PLR2004  tenths are worth reading there, and nowhere else
+        return f"{seconds:.1f} s".replace(".0 s", " s")
+    whole = round(seconds)
+    if whole < MINUTE_S:
+        return f"{whole} s"
+    if whole < HOUR_S:
+        return _two(whole, MINUTE_S, "min", 1, "s")
+    if whole < 2 * DAY_S:
+        return _two(whole, HOUR_S, "h", MINUTE_S, "min")
+    return f"{whole // DAY_S} days"
+
+
+def _two(whole: int, unit_s: int, unit: str, less_s: int, less: str) -> str:
+    rest = whole % unit_s // less_s
+    return f"{whole // unit_s} {unit}" + (f" {rest} {less}" if rest else "")
+
+
+def seconds_between(earlier: str, later: str) -> float:
+    """From one of the API's times to another."""
+    return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
+
+
+def ago(at: str, now: str) -> str:
+    """How long ago it was: `3 min ago`."""
+    return f"{span(max(0.0, seconds_between(at, now)))} ago"
+
+
+def ahead(at: str, now: str) -> str:
+    """How long until then: `in 12 s`; `now` when it is due."""
+    seconds = seconds_between(now, at)
+    return f"in {span(seconds)}" if seconds > 0 else "now"
+
+
+def clock(at: str) -> str:
+    """A time of day, with its day: `2026-01-31 12:00:05 UTC`."""
+    return f"{datetime.fromisoformat(at):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def why(text: str | None) -> str:
+    """A reason that somebody gave, on one line and harmless to a terminal."""
+    return harmless(text or "", WHY_CHARS_MAX)
+
+
+def exit_words(run: dict[str, Any]) -> str:
+    """How a run ended: `crashed (exit status 3)`, `killed (signal 15)`."""
+    status = run["exit_status"]
+    if status is None:
+        return str(run["result"])
+    return f"{run['result']} (signal {-status})" if status < 0 else f"{run['result']} (exit status {status})"
