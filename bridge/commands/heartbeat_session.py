@@ -42,11 +42,12 @@ def heartbeat_session(
     """Record the heartbeat of the caller's own session. Raises ClaimMismatch for any other."""
     if session_id != caller.session_id:
         raise ClaimMismatch("a heartbeat is for the session in the token", session_id=session_id)
+    policy = deps.policies.current(caller.workspace_id)
     with deps.unit(caller.workspace_id, caller) as uow:
         now = uow.now()
         know_agent(uow, caller.agent_id, now, is_human=caller.role is Role.OPERATOR)
         if status is not SessionStatus.OFFLINE:
-            _offer_seat(uow, caller.agent_id, session_id, deps.policies.current(caller.workspace_id), now)
+            _offer_seat(uow, caller.agent_id, session_id, policy, now)
         know_session(uow, session_id, caller.agent_id, runtime, now)
         session, row = need_session(uow, session_id)
         if session.agent_id != caller.agent_id:

@@ -37,6 +37,8 @@ AT_LEAST_ONE = (
     ),
 )
 """Timers that would otherwise fall due again at once, for ever."""
+COUNTS_AT_LEAST_ONE = ("turns_max", "findings_max", "fan_out_max", "wakes_per_minute_max")
+"""Bounds under which, at 0, every thread would be blocked or nobody woken: who writes 0 means "no bound"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +141,7 @@ def validate(policy: Policy) -> None:
             raise InvalidArgument(f"{name} must be a number from 0 to {NUMBER_MAX:g}", path=name)
         if "_s" in name and 0 < value < 1:
             raise InvalidArgument(f"{name} must be 0 or at least 1 second", path=name)
-    numbers = dict(_numbers(policy, ""))
-    for name in AT_LEAST_ONE:
-        if numbers[name] < 1:
-            raise InvalidArgument(f"{name} must be at least 1 second", path=name)
-    if policy.lease_s < LEASE_S_MIN:
-        detail = f"lease_s must be at least {LEASE_S_MIN:g} seconds: with less nothing would ever be typed"
-        raise InvalidArgument(detail, path="lease_s")
+    _validate_least(policy)
     for rung in Rung:
         if rung is not Rung.OPERATOR and policy.limits(rung).tries > TRIES_MAX:
             raise InvalidArgument(f"{rung}.tries must be at most {TRIES_MAX}", path=f"{rung}.tries")
@@ -156,6 +152,19 @@ def validate(policy: Policy) -> None:
             f"({policy.wake_life_s_max:g} s): shorten deadlines or tries, or lengthen the life"
         )
         raise InvalidArgument(detail, path="wake_life_s_max")
+
+
+def _validate_least(policy: Policy) -> None:
+    numbers = dict(_numbers(policy, ""))
+    for name in AT_LEAST_ONE:
+        if numbers[name] < 1:
+            raise InvalidArgument(f"{name} must be at least 1 second", path=name)
+    for name in COUNTS_AT_LEAST_ONE:
+        if numbers[name] < 1:
+            raise InvalidArgument(f"{name} must be at least 1", path=name)
+    if policy.lease_s < LEASE_S_MIN:
+        detail = f"lease_s must be at least {LEASE_S_MIN:g} seconds: with less nothing would ever be typed"
+        raise InvalidArgument(detail, path="lease_s")
 
 
 def _validate_starts(policy: Policy) -> None:
@@ -202,9 +211,8 @@ def _coerce(old: Any, value: Any, where: str) -> Any:  # noqa: ANN401  JSON, che
         (bool,) if isinstance(old, bool) else (int,) if isinstance(old, int) else (int, float)
     )
     if not isinstance(value, wanted) or (isinstance(value, bool) and not isinstance(old, bool)):
-        raise InvalidArgument(
-            f"{where} must be {'true or false' if isinstance(old, bool) else 'a number'}", path=where
-        )
+        kind = {bool: "true or false", int: "a whole number"}.get(type(old), "a number")
+        raise InvalidArgument(f"{where} must be {kind}", path=where)
     number: Any = value
     return float(number) if isinstance(old, float) else number
 

@@ -120,6 +120,10 @@ def change(seed: Policy, layers: Layers, scope: str, given: Data, *, whole: bool
     Raises InvalidArgument naming the number, when what comes out is no policy.
     """
     _check_names(given)
+    if given.get("tick_s") not in (None, seed.tick_s):
+        raise InvalidArgument(
+            "tick_s cannot be changed while it runs: ticks have a fixed period", path="tick_s"
+        )
     data = _overlaid({} if whole else layers[scope].data, given)
     policy = seed
     for layer in _in_order(layers):

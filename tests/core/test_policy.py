@@ -54,6 +54,13 @@ def test_a_lease_too_short_to_type_in_is_refused() -> None:
             from_data({"lease_s": lease_s})
 
 
+@pytest.mark.parametrize("name", ["turns_max", "findings_max", "fan_out_max", "wakes_per_minute_max"])
+def test_a_bound_of_none_at_all_is_refused_nobody_means_it(name: str) -> None:
+    assert getattr(from_data({name: 1}), name) == 1
+    with pytest.raises(InvalidArgument, match=f"{name} must be at least 1"):
+        from_data({name: 0})
+
+
 @pytest.mark.parametrize("rung", ["live", "resume", "spawn"])
 @pytest.mark.parametrize("name", ["accept_timeout_s", "read_timeout_s"])
 def test_a_deadline_of_nothing_is_refused(rung: str, name: str) -> None:

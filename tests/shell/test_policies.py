@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from time import monotonic
 from typing import Any
 
 import pytest
+from sqlalchemy import QueuePool
 
 from bridge.adapters.policies import AGE_S_MAX, CachedPolicies
 from bridge.bootstrap import Container, build
+from bridge.commands.cancel_wake import cancel_wake
+from bridge.commands.heartbeat_session import heartbeat_session
+from bridge.commands.post_message import Draft, post_message
 from bridge.commands.put_policy import PutPolicyResult, put_policy
 from bridge.config import Settings
 from bridge.core.caller import Caller
 from bridge.core.errors import Conflict, IdempotencyConflict, InvalidArgument, Unavailable
 from bridge.core.policy import Policy
-from bridge.core.states import Role
+from bridge.core.states import Role, SessionStatus
 from bridge.db.deps import Deps
 from bridge.queries.policies import get_policy, list_policy_versions
 from tests.shell.test_audit import broken_chains
 from tests.support.postgres import Owner
 from tests.support.threads import answers, at_once
-from tests.support.world import WORKSPACE, Clock, World, make_caller
+from tests.support.world import WORKSPACE, Clock, FixedPolicies, World, make_caller
 
 Process = Callable[[], Deps]
 SRE = make_caller("sre", Role.OPERATOR)
@@ -198,6 +203,30 @@ def test_stored_numbers_that_no_longer_fit_do_not_stop_the_bridge(
         assert get_policy(other.deps, SRE, "workspace").unfit
     finally:
         other.close()
+
+
+def test_nobody_holds_a_connection_while_the_policy_is_asked_for(world: World) -> None:
+    """Else, when the copies are too old, all wait for one connection more than there are."""
+    held: list[int] = []
+
+    class Watched(FixedPolicies):
+        def current(self, workspace_id: str) -> Policy:
+            pool = world.deps.db.engine.pool
+            assert isinstance(pool, QueuePool)
+            held.append(pool.checkedout())
+            return super().current(workspace_id)
+
+    deps = replace(world.deps, policies=Watched())
+    caller = world.caller("bob")
+    heartbeat_session(
+        deps, caller, caller.session_id, runtime="pty", resumable=True, status=SessionStatus.ACTIVE
+    )
+    thread = world.thread("alice", "bob")
+    posted = post_message(deps, world.caller("alice"), thread, Draft("x"))
+    cancel_wake(deps, world.caller("alice"), posted.wakes[0].wake_id, "not needed")
+    put(deps, {"lease_s": 30})
+    assert len(held) >= 4
+    assert set(held) == {0}
 
 
 # --- the copy that each process keeps -------------------------------------------------------------------
