@@ -59,6 +59,10 @@ def _jwks_file(data: dict[str, Any]) -> Path:
     return Path(data["data_dir"]) / "keys" / "jwks.json"
 
 
+def _presets_dir(data: dict[str, Any]) -> Path:
+    return Path(data["data_dir"]) / "presets"
+
+
 def _signing_key_file(data: dict[str, Any]) -> Path:
     return Path(data["data_dir"]) / "keys" / "signing.pem"
 
@@ -79,6 +83,9 @@ class Settings(BaseSettings):
         description="Everything the stack keeps: the servers' data, keys, stack.json.",
     )
     run_dir: Path = Field(default_factory=_run_dir, description="Sockets: short, mode 0700, only ours.")
+    presets_dir: Path = Field(
+        default_factory=_presets_dir, description="This host's own presets: how agents are started here."
+    )
     database_url: str | None = Field(
         default=None,
         repr=False,
@@ -136,6 +143,7 @@ class Settings(BaseSettings):
     @field_validator(
         "data_dir",
         "run_dir",
+        "presets_dir",
         "jwks_file",
         "signing_key_file",
         "metrics_token_file",

@@ -16,7 +16,8 @@ import httpx
 import typer
 
 from bridge.adapters.ids import Uuid7Ids
-from bridge.adapters.presets import UnknownPresetError, load_preset
+from bridge.adapters.presets import load_preset
+from bridge.adapters.presets.command import PresetError
 from bridge.client import ApiError, Client, SessionToken, StackOperator
 from bridge.config import Settings, load_settings
 from bridge.core.errors import Unauthorized, Unavailable
@@ -87,11 +88,11 @@ def run(
     """Run an agent program in this terminal, so that it can be woken. Its exit code is ours."""
     if log is not None and not headless:
         raise typer.BadParameter("only with --headless: the terminal has it already", param_hint="--log")
-    try:
-        rules = Rules(**load_preset(preset).screen.arguments())
-    except UnknownPresetError as error:
-        raise typer.BadParameter(str(error), param_hint="--preset") from error
     settings = load_settings(data_dir=data, url=url, token_file=token_file)
+    try:
+        rules = Rules(**load_preset(preset, settings.presets_dir).screen.arguments())
+    except PresetError as error:
+        raise typer.BadParameter(str(error), param_hint="--preset") from error
     address, token = _bridge(settings)
     claims = _claims(token)
     if claims and claims.get("agent_id") != agent:

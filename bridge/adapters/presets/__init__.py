@@ -1,19 +1,29 @@
 """Presets: what the bridge knows about one kind of agent program, as data.
 
 Rules of this folder:
-- One TOML file a program, plain values only; the name of the file is the name of the preset.
-- `screen` says how the program's input line looks. It is handed to `bridge run` as keyword arguments, so
+- One TOML file a program, plain values only; the name of the file is the name of the preset. A host's own
+  presets stand in the directory of the setting `presets_dir`; one there wins over a built-in of its name.
+- `[screen]` says how the program's input line looks. It is handed to `bridge run` as keyword arguments, so
   its fields are exactly those of `bridge.terminal.Rules`; a test compares the two.
+- `[command]` says how the program is started when nobody is at a terminal. At least one of the two is there.
 - A file with a field too many, too few or of another type is refused when it is loaded, not when it is used.
+- What says which programs run is the owner's alone: files and directories that others may write are refused.
 """
 
+import os
 import re
+import stat
 import tomllib
 from dataclasses import dataclass, fields
 from importlib import resources
+from pathlib import Path
 from typing import Any, Final
 
+from bridge.adapters.presets.command import CommandData, PresetError, read_command
+
 NAME_FORM: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
+FILE_BYTES_MAX: Final = 64 * 1024
+FILES_MAX: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,36 +44,98 @@ class ScreenData:
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """One program's data."""
+    """One program's data: its input line, how it is started, or both."""
 
     name: str
-    screen: ScreenData
+    looks: ScreenData | None
+    command: CommandData | None
+
+    @property
+    def screen(self) -> ScreenData:
+        """How its input line looks. Raises NoScreenError where nobody said so."""
+        if self.looks is None:
+            raise NoScreenError(self.name)
+        return self.looks
 
 
-class UnknownPresetError(ValueError):
+class UnknownPresetError(PresetError):
     """There is no preset of that name."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, presets_dir: Path | None = None) -> None:
         """Keep the name, and say which there are."""
-        super().__init__(f"no preset {name!r}: there is {', '.join(preset_names())}")
+        super().__init__(f"no preset {name!r}: there is {', '.join(preset_names(presets_dir))}")
         self.name = name
 
 
-def preset_names() -> list[str]:
+class NoScreenError(UnknownPresetError):
+    """The preset does not say how the program's input line looks: it cannot be typed into."""
+
+    def __init__(self, name: str) -> None:
+        """Keep the name."""
+        ValueError.__init__(self, f"preset {name!r} has no [screen]: it is for programs without a terminal")
+        self.name = name
+
+
+def preset_names(presets_dir: Path | None = None) -> list[str]:
     """The presets there are."""
     files = resources.files(__name__).iterdir()
-    return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
+    found = {file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml")}
+    return sorted(found | _own_names(presets_dir))
 
 
-def load_preset(name: str) -> Preset:
-    """Read a preset, every value checked."""
-    if not NAME_FORM.fullmatch(name) or name not in preset_names():
-        raise UnknownPresetError(name)
-    data = tomllib.loads((resources.files(__name__) / f"{name}.toml").read_text(encoding="utf-8"))
-    if set(data) != {"name", "screen"} or data["name"] != name:
-        message = f"preset {name}: needs name = {name!r} and [screen], nothing else"
-        raise ValueError(message)
-    return Preset(name, _screen(name, data["screen"]))
+def load_preset(name: str, presets_dir: Path | None = None) -> Preset:
+    """Read a preset, every value checked. Raises UnknownPresetError, or PresetError that says what is wrong."""
+    if not NAME_FORM.fullmatch(name) or name not in preset_names(presets_dir):
+        raise UnknownPresetError(name, presets_dir)
+    try:
+        data = tomllib.loads(_text(name, presets_dir))
+    except (ValueError, RecursionError) as error:
+        message = f"preset {name}: {error}"
+        raise PresetError(message) from error
+    if data.get("name") != name or not data.keys() <= {"name", "screen", "command"} or len(data) == 1:
+        message = f"preset {name}: needs name = {name!r} and [screen] or [command], nothing else"
+        raise PresetError(message)
+    tables = {key: data[key] for key in ("screen", "command") if key in data}
+    if not all(isinstance(table, dict) for table in tables.values()):
+        message = f"preset {name}: [screen] and [command] are tables"
+        raise PresetError(message)
+    return Preset(
+        name,
+        _screen(name, tables["screen"]) if "screen" in tables else None,
+        read_command(name, tables["command"]) if "command" in tables else None,
+    )
+
+
+def _own_names(presets_dir: Path | None) -> set[str]:
+    if presets_dir is None or not presets_dir.is_dir():
+        return set()
+    files = sorted(file.name for file in presets_dir.iterdir() if file.name.endswith(".toml"))[:FILES_MAX]
+    return {name for file in files if NAME_FORM.fullmatch(name := file.removesuffix(".toml"))}
+
+
+def _text(name: str, presets_dir: Path | None) -> str:
+    if presets_dir is None or name not in _own_names(presets_dir):
+        return (resources.files(__name__) / f"{name}.toml").read_text(encoding="utf-8")
+    _owned(name, presets_dir.stat(), presets_dir)
+    path = presets_dir / f"{name}.toml"
+    try:
+        with path.open("rb") as file:
+            found = os.fstat(file.fileno())  # of what is read, not of what stands there a moment later
+            _owned(name, found, path)
+            text = file.read(FILE_BYTES_MAX + 1)
+    except OSError as error:
+        message = f"preset {name}: {path} cannot be read: {error.strerror}"
+        raise PresetError(message) from error
+    if len(text) > FILE_BYTES_MAX:
+        message = f"preset {name}: {path} is longer than {FILE_BYTES_MAX} bytes"
+        raise PresetError(message)
+    return text.decode()
+
+
+def _owned(name: str, found: os.stat_result, path: Path) -> None:
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or found.st_uid not in {0, os.geteuid()}:
+        message = f"preset {name}: {path} may be written by others: chmod go-w, and own it"
+        raise PresetError(message)
 
 
 def _screen(name: str, data: dict[str, Any]) -> ScreenData:
@@ -78,7 +150,11 @@ def _screen(name: str, data: dict[str, Any]) -> ScreenData:
     wrong = {key for key in data.keys() | shapes.keys() if type(data.get(key)) is not shapes.get(key)}
     if wrong:
         message = f"preset {name}: [screen] has wrong, missing or unknown fields: {', '.join(sorted(wrong))}"
-        raise ValueError(message)
+        raise PresetError(message)
     for form in [data["prompt"], *data["questions"], *data["working"]]:
-        re.compile(form)
+        try:
+            re.compile(form)
+        except (re.error, TypeError) as error:
+            message = f"preset {name}: [screen] {form!r} is no regular expression: {error}"
+            raise PresetError(message) from error
     return ScreenData(**(data | {key: tuple(data[key]) for key in ("questions", "working")}))
