@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from celery import Celery, Task
@@ -19,18 +19,27 @@ from celery import Celery, Task
 from bridge.adapters.metrics import ring_to_claim
 from bridge.bootstrap import Container, Process, build
 from bridge.config import Settings
+from bridge.ports.runs import Credentials, Runs
 from bridge.ports.runtime import Runtime
 
 RING_AGE_S_MAX = 3600.0
 
 
+class Starter(NamedTuple):
+    """What starts processes on this host, and where their tokens come from."""
+
+    runs: Runs
+    credentials: Credentials
+
+
 class Scope:
-    """What this process holds, made when first asked for. `runtime` is there on a host's worker alone."""
+    """What this process holds, made when first asked for. `runtime`, `starter`: on a host's worker alone."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.process: Process = "worker"
         self.runtime: Runtime | None = None
+        self.starter: Starter | None = None
         self.worker = "worker"
         self._container: Container | None = None
         self._lock = threading.Lock()

@@ -22,18 +22,18 @@ from bridge.adapters.metrics import (
     message_to_wake,
     wake_attempts,
 )
-from bridge.bootstrap import Container
 from bridge.commands.advance_wake import Advanced, advance_wake
 from bridge.commands.postpone_wake import postpone_wake
 from bridge.commands.settle_wake import settle_wake
 from bridge.commands.touch_wake import Begun, touch_wake
 from bridge.config import Settings
 from bridge.core.errors import Conflict, FenceRejected, Unavailable
-from bridge.core.states import Evidence, WaitReason, WakeState
+from bridge.core.states import Evidence, Rung, WaitReason, WakeState
 from bridge.core.wake_events import Wake
 from bridge.ports.runtime import Handed, Line, Runtime, SessionRef
 from bridge.ports.tasks import WAKE_TASKS, TaskName
 from tasks.base import BridgeTask, Scope
+from tasks.start_run import note_never_started, start_run
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +57,7 @@ def deliver_wake(scope: Scope, workspace_id: str, wake_id: str, kind: TaskName) 
 
     Raises NotFound, Conflict, Unavailable.
     """
-    hand = _Hand(scope.container, scope.runtime, scope.worker, workspace_id, wake_id)
+    hand = _Hand(scope, workspace_id, wake_id)
     try:
         return hand.look(kind)
     except FenceRejected as refused:
@@ -70,16 +70,10 @@ class _Hand:
     """One worker's hand on one wake, for one claim."""
 
     def __init__(
-        self,
-        container: Container,
-        runtime: Runtime | None,
-        worker: str,
-        workspace_id: str,
-        wake_id: str,
-        clock: Callable[[], float] = time.monotonic,
+        self, scope: Scope, workspace_id: str, wake_id: str, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._deps, self._settings = container.deps, container.settings
-        self._runtime, self._worker = runtime, worker
+        self._container, self._deps, self._settings = scope.container, scope.container.deps, scope.settings
+        self._runtime, self._starter, self._worker = scope.runtime, scope.starter, scope.worker
         self._workspace_id, self._wake_id = workspace_id, wake_id
         self._clock, self._since = clock, clock()
 
@@ -92,14 +86,17 @@ class _Hand:
         if advanced.probe is None:
             return story(advanced.wake)
         crash_point(self._settings, "after_claim")
-        return self._probe(advanced, advanced.probe.session_id, advanced.probe.fence)
-
-    def _probe(self, advanced: Advanced, session_id: str, fence: int) -> str:
-        session = SessionRef(self._workspace_id, advanced.wake.agent_id, session_id)
-        if self._runtime is None:
+        fence = advanced.probe.fence
+        if self._runtime is None or advanced.host != self._settings.host_name:
             return self._postpone(fence, WaitReason.HOST, "this worker stands on another host")
+        if advanced.probe.rung is Rung.LIVE:
+            return self._type(self._runtime, advanced, advanced.probe.session_id, fence)
+        return self._start(fence)
+
+    def _type(self, runtime: Runtime, advanced: Advanced, session_id: str, fence: int) -> str:
+        session = SessionRef(self._workspace_id, advanced.wake.agent_id, session_id)
         policy = self._deps.policies.current(self._workspace_id)
-        probed = self._runtime.probe(session, quiet_s=policy.defer_quiet_s, force=advanced.wake.forced)
+        probed = runtime.probe(session, quiet_s=policy.defer_quiet_s, force=advanced.wake.forced)
         crash_point(self._settings, "after_probe")
         if not probed.free:
             return self._postpone(fence, probed.reason or WaitReason.BUSY, probed.why)
@@ -107,7 +104,24 @@ class _Hand:
         if not isinstance(begun, Begun):
             return story(begun)
         crash_point(self._settings, "after_touching")
-        return self._settle(begun, self._hand_over(self._runtime, session, begun))
+        return self._settle(begun, self._hand_over(runtime, session, begun))
+
+    def _start(self, fence: int) -> str:
+        starter = self._starter
+        if starter is None:
+            return self._postpone(fence, WaitReason.HOST, "this host starts nothing now")
+        begun = touch_wake(self._deps, self._workspace_id, self._wake_id, fence=fence, worker=self._worker)
+        if not isinstance(begun, Begun) or begun.run is None:
+            return story(begun.wake if isinstance(begun, Begun) else begun)
+        crash_point(self._settings, "after_touching")
+        handed = start_run(self._container, starter.runs, starter.credentials, begun, begun.run)
+        if handed.evidence is Evidence.GONE:  # judged as any run that ended, and its slot is free again
+            note_never_started(self._container, begun.run, handed.why, worker=self._worker)
+            return f"not started: {handed.why}"
+        told = self._settle(begun, handed)
+        if handed.evidence is Evidence.NOT_TOUCHED:
+            note_never_started(self._container, begun.run, handed.why, worker=self._worker)
+        return told
 
     def _postpone(self, fence: int, reason: WaitReason, why: str) -> str:
         wake = postpone_wake(
@@ -142,8 +156,10 @@ class _Hand:
     def _settle(self, begun: Begun, handed: Handed) -> str:
         crash_point(self._settings, "before_settle")
         wake = self._record(begun, handed)
-        touched = wake.state is WakeState.WAITING
-        wake_attempts.labels(begun.attempt.rung.value, "triggered" if touched else "deferred").inc()
+        touched = handed.evidence is not Evidence.NOT_TOUCHED
+        wake_attempts.labels(
+            begun.attempt.rung.value, _TRIED[begun.attempt.rung] if touched else "deferred"
+        ).inc()
         if wake.accepted_at is not None:
             message_to_wake.observe((wake.accepted_at - wake.created_at).total_seconds())
         return f"{wake.state.value}: {handed.evidence.value}"
@@ -170,6 +186,7 @@ class _Hand:
         raise AssertionError  # the last round returned or raised
 
 
+_TRIED = {Rung.LIVE: "triggered", Rung.RESUME: "fallback_resumed", Rung.SPAWN: "fallback_spawned"}
 _ENDS = {WakeState.ALREADY_ACTIVE: "already_active", WakeState.FAILED: "failed"}
 _CHECKS = frozenset({TaskName.WAKE_CHECK_ACCEPT, TaskName.WAKE_CHECK_READ})
 

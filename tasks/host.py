@@ -4,6 +4,7 @@ Rules of this file:
 
 - It lives in threads of its own: neither the broker's connection nor the pool can hold it up.
 - One worker a host: whoever holds the socket's lock file. Another waits, and takes over when it is free.
+- What holds the host also holds its runs: it renews what lets them live, and ends what is to end.
 - A session is attached when its wrapper registered here, and detached the moment its connection ends. Sessions of a
   worker that was killed have a few seconds to register with the next; then they are detached.
 """
@@ -13,30 +14,36 @@ from __future__ import annotations
 import platform
 import threading
 import time
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from celery import bootsteps
 
+from bridge.adapters.host_credentials import HostCredentials
+from bridge.adapters.runtimes.command import RunBook
 from bridge.adapters.runtimes.pty import PtyRuntime, PtyServer
 from bridge.bootstrap import Container
 from bridge.commands.attach_session import attach_session
 from bridge.commands.detach_session import detach_session
 from bridge.commands.rouse_agent import rouse_agent
-from bridge.core.errors import BridgeError, ClaimMismatch, Unauthorized
+from bridge.core.errors import BridgeError, ClaimMismatch, InvalidArgument, Unauthorized
 from bridge.ports.hosts import HeldSession, Registered
 from bridge.ports.tasks import host_queue
-from tasks.base import Scope, scope_of
+from tasks.base import Scope, Starter, scope_of
 from tasks.claim_canary import ask_canaries
 from tasks.deliver_wake import crash_point
+from tasks.host_runs import RunKeeping, RunReports
 
 log = structlog.get_logger(__name__)
 
-SEE_EVERY_S = 2.0
+PACKAGE = "wakebridge"
+SEE_EVERY_S = 1.0
 RETURN_S = 4.0
 """Sessions that are not here at two looks, so far apart, have not come back."""
-STOP_S = 5.0
+STOP_S = 8.0
+RUNS_GRACE_S = 3.0
 
 
 class HostRegistrar:
@@ -82,8 +89,29 @@ class HostRegistrar:
             rouse_agent(self._deps, registered.workspace_id, registered.agent_id, alive=event == "busy")
 
 
+class _Starts(NamedTuple):
+    """What starts processes here."""
+
+    runs: RunBook
+    keeping: RunKeeping
+    credentials: HostCredentials
+
+    @classmethod
+    def of(cls, scope: Scope, host: str) -> _Starts | None:
+        """None on a host without a token of its own: sessions are woken there, and nothing is started."""
+        try:
+            credentials = HostCredentials(scope.settings)
+        except InvalidArgument as error:
+            log.warning("host.starts_nothing", why=error.detail)
+            return None
+        reports = RunReports(scope.container, scope.settings.presets_dir, scope.worker)
+        runs = RunBook(scope.settings, reports, credentials)
+        credentials.start()
+        return cls(runs, RunKeeping(scope.container, runs, reports, host, scope.worker), credentials)
+
+
 class Host:
-    """This host: its term, its socket, and the reconciling of what the database believes with who is here."""
+    """This host: its term, its socket, its runs, and the reconciling of what the database believes with who is here."""
 
     def __init__(self, scope: Scope) -> None:
         self._scope, self._container = scope, scope.container
@@ -92,6 +120,7 @@ class Host:
         registrar = HostRegistrar(self._container, self._name)
         self.server = PtyServer(scope.settings.host_socket, registrar)
         self.runtime = PtyRuntime(self.server, typing=lambda: crash_point(scope.settings, "mid_typing"))
+        self._starts = _Starts.of(scope, self._name)
         self._ours = False
         self._missing: set[HeldSession] = set()
         self._since = time.monotonic()
@@ -102,21 +131,42 @@ class Host:
             if not self.server.open():
                 return
             self._ours, self._since = True, time.monotonic()
-        if not self._container.hosts.see(self._name, self._holder):
-            self._scope.runtime = None
-            log.error("host.held_elsewhere", host=self._name)
+        if not self._see():
             return
-        if self._scope.runtime is None:
-            self._scope.runtime = self.runtime
-            log.info("host.taken", host=self._name)
-            ask_canaries(self._container, self._name)
+        if self._starts:
+            self._starts.keeping.look()
         self.server.check_tokens()
         if time.monotonic() - self._since > RETURN_S:
             self._since = time.monotonic()
             self._reconcile()
 
+    def _see(self) -> bool:
+        began = time.monotonic()
+        presets = self._starts.runs.presets() if self._starts else {}
+        term = self._container.hosts.see(self._name, self._holder, version(PACKAGE), presets)
+        if term is None:
+            self._scope.runtime = self._scope.starter = None
+            log.error("host.held_elsewhere", host=self._name)
+            return False
+        if self._starts:
+            self._starts.keeping.renewed(time.monotonic() - began)
+        if self._scope.runtime is None:
+            self._take(term)
+        return True
+
+    def _take(self, term: int) -> None:
+        self._container.hosts.open_slots(self._name)
+        self._scope.runtime = self.runtime
+        self._scope.starter = self._starts and Starter(self._starts.runs, self._starts.credentials)
+        log.info("host.taken", host=self._name, term=term)
+        ask_canaries(self._container, self._name)
+
     def close(self) -> None:
-        """Hang up; the wrappers dial again, and find the next worker."""
+        """End the runs and hang up; the wrappers dial again, and find the next worker."""
+        self._scope.starter = None
+        if self._starts:
+            self._starts.runs.close(RUNS_GRACE_S)
+            self._starts.credentials.close()
         self.server.close()
 
     def _reconcile(self) -> None:

@@ -10,7 +10,10 @@ from celery import Celery
 from bridge.bootstrap import Container
 from bridge.commands.detach_session import detach_session
 from bridge.commands.find_stalls import find_stalls
+from bridge.commands.move_run import move_run
 from bridge.core.errors import BridgeError
+from bridge.core.run import Ended
+from bridge.core.states import RunResult
 from bridge.ports.tasks import TaskName
 from tasks.base import BridgeTask, Scope
 from tasks.beat import TICKS, Tick
@@ -56,9 +59,14 @@ def _stall(container: Container) -> int:
 
 
 def _reconcile(container: Container) -> int:
-    left = container.hosts.sessions_left()
     why = "its host is not seen any more"
-    return sum(detach_session(container.deps, s.workspace_id, s.session_id, s.term, why) for s in left)
+    left = container.hosts.sessions_left()
+    detached = sum(detach_session(container.deps, s.workspace_id, s.session_id, s.term, why) for s in left)
+    runs = container.runs.left()
+    for run in runs:  # their shims ended them before the term was over
+        event = Ended(RunResult.LOST, None, why)
+        move_run(container.deps, run.workspace_id, run.run_id, event, worker="tick.reconcile")
+    return detached + len(runs)
 
 
 def _canary(container: Container) -> int:

@@ -18,9 +18,10 @@ from bridge.db.wake_store import clear_ring, facts, lock
 
 @dataclass(frozen=True, slots=True)
 class Advanced:
-    """What the wake is now. `probe`: this hand claimed it and is to look. `absorbed`: there was nothing to do."""
+    """What the wake is now, and where. `probe`: this hand claimed it and is to look. `absorbed`: there was nothing to do."""
 
     wake: Wake
+    host: str
     probe: Probe | None = None
     absorbed: bool = False
     early: bool = False
@@ -34,13 +35,13 @@ def advance_wake(deps: Deps, workspace_id: str, wake_id: str, worker: str) -> Ad
         locked = lock(uow, wake_id)
         now = uow.now(locked.updated_at)
         if locked.wake.state in WAKE_FINAL:
-            return Advanced(locked.wake, absorbed=True)
+            return Advanced(locked.wake, locked.host, absorbed=True)
         if now < locked.wake.due_at:
             clear_ring(uow, wake_id)
-            return Advanced(locked.wake, absorbed=True, early=True)
+            return Advanced(locked.wake, locked.host, absorbed=True, early=True)
         due = Due(facts(uow, locked.wake, locked.host, policy, now), worker)
         decision = decide(locked.wake, due, policy, now)
         record(uow, deps.ids, policy, locked, decision, "due", now)
     probes = [effect for effect in decision.effects if isinstance(effect, Probe)]
     lateness_s = (now - locked.wake.due_at).total_seconds()
-    return Advanced(decision.state, probes[0] if probes else None, lateness_s=lateness_s)
+    return Advanced(decision.state, locked.host, probes[0] if probes else None, lateness_s=lateness_s)

@@ -356,7 +356,7 @@ def test_a_dead_agent_in_a_busy_thread_costs_a_few_starts_and_one_notice(
     }
     assert started == {"resume": 3, "spawn": 3}, "one ladder, and then one start for each probe of the breaker"
     notices = world.owner.rows("SELECT audience, count FROM notices WHERE cause LIKE 'wake_failed:%'")
-    assert sorted(row["audience"] for row in notices) == ["@operators", "alice"]
+    assert sorted(row["audience"] for row in notices) == ["*operators", "alice"]
 
 
 def _due(world: World) -> list[str]:
