@@ -30,6 +30,7 @@ PROMISED = {
     "POST /v1/threads/{thread_id}/messages",
     "GET /v1/threads/{thread_id}/messages",
     "GET /v1/threads/{thread_id}/messages/{seq}/receipts",
+    "GET /v1/threads/{thread_id}/summary",
     "PUT /v1/threads/{thread_id}/cursor",
     "POST /v1/threads/{thread_id}/wakes",
     "GET /v1/inbox",
