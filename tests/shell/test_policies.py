@@ -186,7 +186,9 @@ def test_a_change_is_in_force_at_once_here_and_within_a_second_in_another_proces
     assert web.policies.current(WORKSPACE).resume.tries == 1
     pause = threading.Event()
     while (found := worker.policies.current(WORKSPACE)).resume.tries != 1:
-        assert monotonic() - changed_at < AGE_S_MAX + 0.5
+        assert monotonic() - changed_at < AGE_S_MAX + 2, (
+            "the copy's age is measured below; here, that it ends"
+        )
         pause.wait(0.01)
     assert found.version == 1
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from time import monotonic
 
 import httpx
 import pytest
@@ -111,6 +112,29 @@ def test_what_is_wrong_is_said_with_what_to_do(bridge: Bridge) -> None:
     assert json.loads(bridge("policy", "show", "--json")[1])["version"] == 0
     found, _, told = bridge("policy", "set", "lease_s=1", "--reason", "x", "--json")
     assert (found, json.loads(told)["error"]["code"]) == (1, "INVALID_ARGUMENT")
+
+
+def test_a_change_is_soon_in_force_in_every_process_of_the_web(
+    bridge: Bridge, web: httpx.Client, settings: Settings
+) -> None:
+    """Two workers answer; the change reaches one of them as a request, the other one by itself."""
+    mint = Mint(settings)
+    boss = {"Authorization": f"Bearer {mint.token('boss', Role.COORDINATOR, workspace='default')}"}
+    alice = {"Authorization": f"Bearer {mint.token('alice', workspace='default')}"}
+    people = [{"agent_id": name} for name in ("alice", "bob", "carol")]
+    made = web.post("/v1/threads", json={"title": "x", "participants": people}, headers=boss)
+    path = f"{web.base_url}/v1/threads/{made.json()['thread_id']}/messages"
+
+    def post() -> int:
+        return httpx.post(path, json={"body": "x"}, headers=alice, timeout=30).status_code
+
+    assert {post() for _ in range(10)} == {httpx.codes.CREATED}
+    assert bridge("policy", "set", "fan_out_max=1", "--reason", "try")[0] == 0
+    deadline = monotonic() + 10
+    refused = 0
+    while refused < 30:
+        refused = refused + 1 if post() == httpx.codes.BAD_REQUEST else 0
+        assert monotonic() < deadline, "a worker goes on by the old numbers"
 
 
 def test_the_how_to_is_tried_as_it_is_written(web: httpx.Client, token_file: Path, tmp_path: Path) -> None:
