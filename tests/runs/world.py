@@ -161,13 +161,13 @@ class World:
 
     def spec(self, **fields: Any) -> RunSpec:  # noqa: ANN401 - fields by name
         """A run."""
-        number = next(self._numbers)
+        run_id = f"run_{self.settings.data_dir.name}_{next(self._numbers):03}"  # found in /proc by this
         given = {
-            "run_id": f"run_{number}",
+            "run_id": run_id,
             "workspace_id": "ws",
             "agent_id": "executor",
-            "session_id": f"ses_{number}",
-            "native_id": f"{self.settings.run_dir}/native-{number}",
+            "session_id": run_id.replace("run_", "ses_"),
+            "native_id": run_id,
             "rung": Rung.SPAWN,
             "preset": "scripted",
             "prompt": "you have unread messages",
@@ -179,8 +179,8 @@ class World:
         return RunSpec(**given)
 
     def start(self, *part: str, preset: dict[str, Any] | None = None, **fields: Any) -> RunSpec:  # noqa: ANN401 - as above
-        """Start the scripted agent in this part; `{native_id}` is its tag."""
-        self.preset(part[0], "{native_id}", *part[1:], **(preset or {}))
+        """Start the scripted agent in this part; its run's id is its tag."""
+        self.preset(part[0], "{run_id}", *part[1:], **(preset or {}))
         spec = self.spec(**fields)
         self.book.start(spec)
         return spec
@@ -196,7 +196,7 @@ class World:
     def ended(self, spec: RunSpec) -> tuple[int | None, str, str]:
         """How it ended; nothing of it lives by then."""
         facts = self.told(spec, "ended")
-        assert living(spec.native_id) == {}
+        assert living(spec.run_id) == {}
         return facts["status"], facts["result"], facts["why"]
 
     def output(self, spec: RunSpec) -> bytes:
