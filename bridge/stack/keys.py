@@ -1,7 +1,7 @@
 """The keys of a stack: made at its first start, kept in `data_dir/keys`, never overwritten.
 
-The private key belongs to the web process; the manager, which made it, uses it for one thing besides: the
-operator's token in stack.json.
+The private key belongs to the web process; the manager, which made it, uses it for two things besides: the
+operator's token in stack.json, and the token of the stack's own host.
 """
 
 import base64
@@ -20,8 +20,9 @@ from bridge.stack.embedded import private_dir
 from bridge.stack.record import write_private
 
 OPERATOR = "operator"
-OPERATOR_WORKSPACE = "default"
-OPERATOR_TOKEN_LIFE_S = 3600
+HOST = "host"
+WORKSPACE = "default"
+TOKEN_LIFE_S = 3600
 
 
 class KeyUnusable(OurError):
@@ -66,16 +67,18 @@ def public_jwk(key: Ed25519PrivateKey) -> dict[str, str]:
     return required | {"kid": kid, "use": "sig", "alg": "EdDSA"}
 
 
-def operator_token(key: Ed25519PrivateKey, settings: Settings, *, now: int, session_id: str, jti: str) -> str:
-    """A token for the operator of the default workspace, good for an hour from `now` (seconds)."""
+def stack_token(
+    key: Ed25519PrivateKey, settings: Settings, agent_id: str, role: str, *, now: int, session_id: str
+) -> str:
+    """A token for one of the stack's own, in the default workspace, good for an hour from `now` (seconds)."""
     claims = {
-        "agent_id": OPERATOR,
-        "workspace_id": OPERATOR_WORKSPACE,
-        "role": OPERATOR,
+        "agent_id": agent_id,
+        "workspace_id": WORKSPACE,
+        "role": role,
         "session_id": session_id,
-        "jti": jti,
+        "jti": secrets.token_hex(16),
         "iat": now,
-        "exp": now + OPERATOR_TOKEN_LIFE_S,
+        "exp": now + TOKEN_LIFE_S,
         "iss": settings.token_issuer,
         "aud": settings.token_audience,
     }

@@ -8,19 +8,31 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from bridge.config import METRICS_DIR, Settings
 from bridge.stack.embedded import Server, postgres_arguments, valkey_arguments
 from bridge.stack.flower import FlowerDoor
+from bridge.stack.ports import http_url
 from bridge.stack.probes import HTTP_OK, http_json, postgres_answers, unix_listens, valkey_answers
 from bridge.stack.process import Identity
 
 GRACE_S = 10.0
 SERVERS = ("postgres", "broker")
 
+LOCAL = "local"
+"""The host that every stack has."""
+
 _CELERY = ("python", "-m", "celery", "-A", "tasks.celery")
 _QUIET = ("-E", "--without-gossip", "--without-mingle")
 _BEAT = (*_CELERY, "beat", "-S", "tasks.keeper:KeeperScheduler")
+
+
+def host_command(name: str) -> tuple[str, ...]:
+    """The worker of a host: the same on every machine."""
+    named = ("-n", f"host-{name}@%h", "-Q", f"host.{name}")
+    return (*_CELERY, "worker", *named, "-P", "threads", "-c", "16", *_QUIET)
+
 
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "postgres": ("postgres", *postgres_arguments()),
@@ -31,10 +43,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
         *(*_CELERY, "worker", "-n", "worker@%h", "-Q", "timers,supervisor,notify,reports"),
         *("-P", "threads", "-c", "8", *_QUIET),
     ),
-    "host-local": (
-        *(*_CELERY, "worker", "-n", "host-local@%h", "-Q", "host.local", "-P", "threads", "-c", "16"),
-        *_QUIET,
-    ),
+    "host-local": host_command(LOCAL),
     "beat-0": _BEAT,
     "beat-1": _BEAT,
     "flower": (*_CELERY, "flower", "--read_only"),
@@ -82,7 +91,16 @@ def stack_services(settings: Settings, servers: Mapping[str, Server], flower: Fl
         *(embedded_service(servers[name]) for name in data_first),
         Service("migrate", _python("migrate"), needs=data_first, once=True),
         Service("web", _python("web"), needs=at_once, ready=web_answers),
-        Service("host-local", _python("host-local"), needs=at_once, ready=host_listens),
+        Service(
+            "host-local",
+            _python("host-local"),
+            needs=at_once,
+            ready=host_listens,
+            environment={
+                "BRIDGE_URL": web_url(settings),
+                "BRIDGE_TOKEN_FILE": str(host_token_file(settings)),
+            },
+        ),
         Service("beat-0", _python("beat-0"), needs=at_once),
         Service("worker", _python("worker"), needs=at_once),
         Service("beat-1", _python("beat-1"), needs=at_once, after=at_last),
@@ -120,6 +138,16 @@ def embedded_service(server: Server) -> Service:
 def probe_host(bind: str) -> str:
     """The address under which this machine reaches what listens on `bind`."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bind, bind)  # noqa: S104 - looked up, not bound
+
+
+def web_url(settings: Settings) -> str:
+    """Where the web answers, seen from this machine."""
+    return http_url(probe_host(settings.bind), settings.port)
+
+
+def host_token_file(settings: Settings) -> Path:
+    """Where the token of the stack's own host is while the stack runs."""
+    return settings.run_dir / f"host-{LOCAL}.token"
 
 
 def _python(name: str) -> Callable[[], tuple[str, ...]]:

@@ -24,14 +24,14 @@ from bridge.core.errors import InvalidArgument, Unavailable
 from bridge.stack import flower
 from bridge.stack.embedded import Server, prepare, private_dir, server_environment
 from bridge.stack.flower import FlowerDoor
-from bridge.stack.keys import ensure_keys, operator_token
+from bridge.stack.keys import HOST, OPERATOR, ensure_keys, stack_token
 from bridge.stack.leftovers import end_leftovers
 from bridge.stack.log import Lines
-from bridge.stack.ports import http_url, require_free_port
+from bridge.stack.ports import require_free_port
 from bridge.stack.probes import HTTP_OK, http_json
 from bridge.stack.process import STACK_MARK
 from bridge.stack.record import StackLock, write_private
-from bridge.stack.services import Service, probe_host, stack_services
+from bridge.stack.services import LOCAL, Service, host_token_file, probe_host, stack_services, web_url
 from bridge.stack.supervision import Supervision
 
 READY_TIMEOUT_S = 120.0
@@ -39,6 +39,8 @@ READY_POLL_S = 0.1
 STILL_WAITING_S = 5.0
 TOKEN_RENEWAL_S = 1800.0
 OPEN_FILES = 65536
+CALLERS = ("BRIDGE_URL", "BRIDGE_TOKEN", "BRIDGE_TOKEN_FILE")
+"""What a person's shell says to the CLI, and is no service's business."""
 
 
 class ServicesOf(Protocol):
@@ -67,8 +69,9 @@ class Stack:
         self.ready = False
         self.waiting_for = ""
         self.key: Ed25519PrivateKey = ensure_keys(settings)
-        self.session_id = f"operator-{secrets.token_hex(8)}"
-        self.token = self._new_token()
+        self.mark = secrets.token_hex(8)
+        self.token = ""
+        self.renew_tokens()
         require_free_port(settings.bind, settings.port)
         self.flower = FlowerDoor()
         services = services_of(settings, self._servers(), self.flower)
@@ -109,14 +112,21 @@ class Stack:
         figures = self.settings.data_dir / "metrics"  # one scrape of the web shows every process's
         shutil.rmtree(figures, ignore_errors=True)
         (figures / "flower").mkdir(mode=0o700, parents=True)
+        for name in CALLERS:
+            inherited.pop(name, None)
         marks = {STACK_MARK: str(self.settings.data_dir), "PYTHONUNBUFFERED": "1", METRICS_DIR: str(figures)}
-        return inherited | child_environment(self.settings) | marks
+        service = self.settings.model_copy(update={"url": None, "token_file": None})
+        return inherited | child_environment(service) | marks
 
-    def _new_token(self) -> str:
+    def renew_tokens(self) -> None:
+        """New tokens for the operator, whose is in stack.json, and for this stack's host, whose is in a file."""
+        self.token = self._new_token(OPERATOR, OPERATOR)
+        write_private(host_token_file(self.settings), self._new_token(f"{HOST}:{LOCAL}", HOST) + "\n")
+
+    def _new_token(self, agent_id: str, role: str) -> str:
         now = int(time.time())  # noqa: TID251 - a token's iat is wall time, and the manager has no database
-        return operator_token(
-            self.key, self.settings, now=now, session_id=self.session_id, jti=secrets.token_hex(16)
-        )
+        session_id = f"{role}-{self.mark}"
+        return stack_token(self.key, self.settings, agent_id, role, now=now, session_id=session_id)
 
     def write_record(self) -> None:
         """Write stack.json, once the stack is ready."""
@@ -152,7 +162,7 @@ class Stack:
                 )
                 self.lines.write(self._welcome())
             while not await happens(stop, TOKEN_RENEWAL_S):
-                self.token = self._new_token()
+                self.renew_tokens()
                 self.write_record()
         finally:
             self.ready = False
@@ -243,14 +253,10 @@ async def run_stack(
         if not stop.is_set():
             await stack.run(stop, report)
     finally:
+        host_token_file(settings).unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # somebody else's files are in it
             settings.run_dir.rmdir()
         lock.release()
-
-
-def web_url(settings: Settings) -> str:
-    """Where the web answers, seen from this machine."""
-    return http_url(probe_host(settings.bind), settings.port)
 
 
 def _stop_on_signals(stop: asyncio.Event, hurry: asyncio.Event) -> None:

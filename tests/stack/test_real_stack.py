@@ -10,6 +10,7 @@ import pytest
 from bridge.stack.leftovers import stack_processes
 from bridge.stack.ports import free_port
 from bridge.stack.probes import http_get, http_json
+from bridge.stack.process import environment_of
 from tests.stack.running import Running, until
 
 PROCESSES = {"postgres", "broker", "web", "worker", "host-local", "beat-0", "beat-1", "flower"}
@@ -46,6 +47,9 @@ def test_the_whole_stack_starts_serves_and_leaves_nothing(
         for pid in stack_processes(running.data_dir):
             argv = Path(f"/proc/{pid}/cmdline").read_bytes()
             assert not [secret for secret in secrets if secret in argv]
+
+        held = {name: environment_of(pid).get("BRIDGE_TOKEN_FILE") for name, pid in running.pids().items()}
+        assert {name for name, file in held.items() if file} == {"host-local"}
 
         ended = running.end(last_signal)
         assert ended == (0 if last_signal == signal.SIGINT else -signal.SIGKILL)

@@ -11,10 +11,12 @@ import jwt
 import psycopg
 import pytest
 
+from bridge.config import default_run_dir
 from bridge.stack.embedded import POSTGRES_SOCKET
 from bridge.stack.leftovers import stack_processes
 from bridge.stack.ports import free_port
 from bridge.stack.probes import postgres_answers
+from bridge.stack.process import environment_of
 from tests.stack.running import DEADLINE_S, STAND_IN, Running, clean_environment, until
 
 Start = Callable[..., Running]
@@ -204,3 +206,18 @@ def test_the_operators_token_is_signed_with_the_published_key(start: Start) -> N
     claims = jwt.decode(token, key, algorithms=["EdDSA"], audience="wakebridge", issuer="wakebridge")
     assert claims["exp"] - claims["iat"] == 3600
     assert (running.data_dir / "keys" / "signing.pem").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_stacks_host_has_a_token_in_a_file_of_its_own_as_long_as_the_stack_runs(start: Start) -> None:
+    elsewhere = {"BRIDGE_TOKEN": "a-persons", "BRIDGE_URL": "http://127.0.0.1:1", "BRIDGE_TOKEN_FILE": "/x"}
+    running = start(**elsewhere)
+    running.record()
+    file = default_run_dir(running.data_dir) / "host-local.token"
+    assert file.stat().st_mode & 0o777 == 0o600
+    claims = jwt.decode(file.read_text().strip(), options={"verify_signature": False})
+    assert (claims["agent_id"], claims["role"], claims["workspace_id"]) == ("host:local", "host", "default")
+    assert claims["exp"] - claims["iat"] == 3600
+    for name, pid in running.pids().items():  # what a person's shell says is no service's business
+        assert not set(elsewhere) & set(environment_of(pid)), name
+    assert running.end(signal.SIGTERM) == 0
+    assert not file.exists()
