@@ -111,3 +111,81 @@ def _left(rung: Rung, tried: Tried, policy: Policy) -> bool:
 
 def _can_resume(session: SessionFacts, policy: Policy) -> bool:
     return session.resumable and not session.stale and session.crashes < policy.crash_loop_limit
+
+
+# --- the same in words ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RungView:
+    """A rung as it stands now: tries used, tries allowed, and why it does not apply, if so."""
+
+    rung: Rung
+    tried: int
+    tries: int
+    applies: bool
+    why_not: str | None
+
+
+def rungs(tried: Tried, facts: Facts, policy: Policy) -> tuple[RungView, ...]:
+    """The ladder as it stands: the first rung that applies is what `choose` takes, `operator` apart."""
+    checks = ((Rung.LIVE, _not_live), (Rung.RESUME, _not_resumed), (Rung.SPAWN, _not_spawned))
+    found = []
+    for rung, check in checks:
+        why = check(tried, facts, policy) or _used_up(rung, tried, policy)
+        found.append(RungView(rung, tried.count(rung), policy.limits(rung).tries, why is None, why))
+    return tuple(found)
+
+
+def _not_live(tried: Tried, facts: Facts, policy: Policy) -> str | None:
+    session = facts.session
+    if session is None:
+        return "it has no session"
+    if not session.live:
+        return _not_reached(session)
+    return f"humans held its terminal for {policy.defer_s_max:g} s" if tried.occupied else None
+
+
+def _not_reached(session: SessionFacts) -> str:
+    return (
+        "its process lives, but no terminal of the bridge holds it"
+        if session.process_alive
+        else "its session is not in a terminal of the bridge"
+    )
+
+
+def _not_resumed(tried: Tried, facts: Facts, policy: Policy) -> str | None:
+    del tried
+    session = facts.session
+    if session is None:
+        return "it has no session"
+    if session.process_alive:
+        return "the session's process lives, and none is started beside it"
+    if not session.resumable:
+        return "its session cannot be resumed"
+    if session.stale:
+        return f"its session was silent for more than {policy.stale_after_s:g} s"
+    if session.crashes >= policy.crash_loop_limit:
+        return f"its session crashed {session.crashes} times within {policy.crash_loop_window_s:g} s"
+    return None if Rung.RESUME in facts.can_start else "its host has no preset that resumes it"
+
+
+def _not_spawned(tried: Tried, facts: Facts, policy: Policy) -> str | None:
+    del tried
+    if Rung.SPAWN not in facts.can_start:
+        return "its host has no preset that starts it"
+    held = facts.session is not None and facts.session.process_alive
+    return (
+        "its process lives, and none is started beside it" if held and not policy.spawn_beside_live else None
+    )
+
+
+def _used_up(rung: Rung, tried: Tried, policy: Policy) -> str | None:
+    tries = policy.limits(rung).tries
+    if rung in tried.spent:
+        return "a try was taken there, and is never repeated"
+    if tried.count(rung) < tries:
+        return None
+    if tries == 1:
+        return "its one try is used"
+    return f"all {tries} tries are used" if tries else "the policy never tries it"

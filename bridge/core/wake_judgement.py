@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from bridge.core.effects import Effect, LeaveAttempt, MarkUnreachable, Notify, OpenNext
 from bridge.core.errors import FenceRejected
-from bridge.core.ladder import Facts, Tried
+from bridge.core.ladder import Facts, Tried, rungs
 from bridge.core.policy import Policy
 from bridge.core.states import Rung, ThreadStatus, WaitReason, WakeState
 from bridge.core.wake_events import Wake
@@ -90,24 +90,37 @@ def fail(wake: Wake, why: str, *, tried: bool = True) -> Decision:
     open, one as long as a wake's life would never let a probe through.
     """
     ended = end(replace(wake, why=why), WakeState.FAILED)
-    text = f"{wake.agent_id} could not be woken: {why}"
+    text = f"{wake.agent_id} could not be woken ({tries_in_words(wake.tried)}): {why}"
     left = (OpenNext(wake.target_seq),) if wake.target_seq > wake.offered_seq else ()
     note = Notify(f"wake_failed:{wake.agent_id}", text)
     marked = (MarkUnreachable(),) if tried else ()
     return Decision(ended.state, (*marked, *left, *ended.effects, note))
 
 
-def nobody(wake: Wake, facts: Facts) -> str:
-    """Why no rung applied, in words."""
+def tries_in_words(tried: Tried) -> str:
+    """What was tried, rung by rung: `tried: live 3, resume 2`."""
+    counts = [(rung, tried.count(rung)) for rung in (Rung.LIVE, Rung.RESUME, Rung.SPAWN)]
+    made = ", ".join(f"{rung} {count}" for rung, count in counts if count)
+    return f"tried: {made}" if made else "nothing could be tried"
+
+
+def nobody(wake: Wake, facts: Facts, policy: Policy) -> str:
+    """Why no rung applied, in words: what the last try came to, if there was one, and why there is no other."""
     if wake.deferred_s:
         return f"a human was typing in its session for {wake.deferred_s:.0f} s"
-    if wake.why:
-        return wake.why
-    if facts.session is None:
-        return "it has no session, and nothing is configured to start one"
-    if facts.session.process_alive and not facts.session.live:
-        return "its process lives, but the bridge cannot reach it, and starts none beside it"
-    return "its session is offline, and nothing is configured to start another"
+    last = f"{wake.why}; " if wake.attempts and wake.why else ""
+    return last + "; ".join(_not_applicable(wake.tried, facts, policy))
+
+
+def _not_applicable(tried: Tried, facts: Facts, policy: Policy) -> tuple[str, ...]:
+    session = facts.session
+    if session is None and not facts.can_start:
+        return ("it has no session, and nothing is configured to start one",)
+    if session is not None and session.process_alive and not session.live:
+        return ("its process lives, but the bridge cannot reach it, and starts none beside it",)
+    if session is not None and not session.live and not facts.can_start:
+        return ("its session is offline, and nothing is configured to start another",)
+    return tuple(f"{rung.rung}: {rung.why_not}" for rung in rungs(tried, facts, policy) if rung.why_not)
 
 
 def wait(wake: Wake, reason: WaitReason, due: datetime, now: datetime) -> Decision:

@@ -68,7 +68,7 @@ def claim(wake: Wake, event: Due, policy: Policy, now: datetime) -> Decision:
     if choice.wait:
         return _held(wake, choice.wait, recheck_at(wake, choice.wait, policy, now), event.facts, now)
     if choice.rung is Rung.OPERATOR:
-        return fail(wake, nobody(wake, event.facts))
+        return fail(wake, nobody(wake, event.facts, policy))
     claimed = replace(
         wake,
         state=WakeState.DELIVERING,
