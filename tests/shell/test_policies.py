@@ -22,13 +22,22 @@ from bridge.config import Settings
 from bridge.core.caller import Caller
 from bridge.core.errors import Conflict, IdempotencyConflict, InvalidArgument, Unavailable
 from bridge.core.policy import Policy
-from bridge.core.states import Role, SessionStatus
+from bridge.core.states import Evidence, Role, SessionStatus, WakeState
 from bridge.db.deps import Deps
+from bridge.db.policy_store import policy_loader
 from bridge.queries.policies import get_policy, list_policy_versions
 from tests.shell.test_audit import broken_chains
 from tests.support.postgres import Owner
 from tests.support.threads import answers, at_once
-from tests.support.world import WORKSPACE, Clock, FixedPolicies, World, make_caller
+from tests.support.world import (
+    TEST_POLICY,
+    WORKSPACE,
+    Clock,
+    FixedPolicies,
+    RecordingGateway,
+    World,
+    make_caller,
+)
 
 Process = Callable[[], Deps]
 SRE = make_caller("sre", Role.OPERATOR)
@@ -191,6 +200,23 @@ def test_a_change_is_in_force_at_once_here_and_within_a_second_in_another_proces
         )
         pause.wait(0.01)
     assert found.version == 1
+
+
+def test_the_next_decision_about_a_wake_on_its_way_goes_by_the_new_numbers(
+    deps: Deps, owner: Owner, gateway: RecordingGateway, clock: Clock
+) -> None:
+    policies = CachedPolicies(policy_loader(deps.db, TEST_POLICY), TEST_POLICY)
+    world = World(replace(deps, policies=policies), owner, gateway)
+    world.live("bob")
+    wake_id = world.pending(world.thread("alice", "bob"))
+    world.waiting(wake_id, Evidence.UNVERIFIED)
+    due_at = world.wake(wake_id)["due_at"]
+    put(world.deps, {"live": {"tries": 1, "accept_timeout_s": 4}})
+    assert world.wake(wake_id)["due_at"] == due_at, "a deadline that has begun stays"
+    clock.advance(TEST_POLICY.live.accept_timeout_s)
+    assert world.advance(wake_id).wake.state is WakeState.FAILED, "three tries before, one now"
+    versions = owner.rows("SELECT policy_version FROM wake_events WHERE wake_id = :w ORDER BY n", w=wake_id)
+    assert (versions[0]["policy_version"], versions[-1]["policy_version"]) == (0, 1)
 
 
 def test_stored_numbers_that_no_longer_fit_do_not_stop_the_bridge(
