@@ -28,15 +28,17 @@ from bridge.commands.settle_wake import settle_wake
 from bridge.commands.touch_wake import Begun, touch_wake
 from bridge.config import Settings
 from bridge.core.errors import Conflict, FenceRejected, Unavailable
+from bridge.core.run import Run
 from bridge.core.states import Evidence, Rung, WaitReason, WakeState
 from bridge.core.wake_events import Wake
 from bridge.ports.runtime import Handed, Line, Runtime, SessionRef
 from bridge.ports.tasks import WAKE_TASKS, TaskName
-from tasks.base import BridgeTask, Scope
+from tasks.base import BridgeTask, Scope, Starter
 from tasks.start_run import note_never_started, start_run
 
 log = structlog.get_logger(__name__)
 
+TOO_SLOW = "this worker was too slow: nothing was touched"
 HAND_OVER_S_MAX = 10.0
 SETTLE_PAUSE_S = 0.3
 SETTLE_S = 3.0
@@ -91,7 +93,7 @@ class _Hand:
             return self._postpone(fence, WaitReason.HOST, "this worker stands on another host")
         if advanced.probe.rung is Rung.LIVE:
             return self._type(self._runtime, advanced, advanced.probe.session_id, fence)
-        return self._start(fence)
+        return self._start(self._runtime, advanced, fence)
 
     def _type(self, runtime: Runtime, advanced: Advanced, session_id: str, fence: int) -> str:
         session = SessionRef(self._workspace_id, advanced.wake.agent_id, session_id)
@@ -106,21 +108,32 @@ class _Hand:
         crash_point(self._settings, "after_touching")
         return self._settle(begun, self._hand_over(runtime, session, begun))
 
-    def _start(self, fence: int) -> str:
+    def _start(self, runtime: Runtime, advanced: Advanced, fence: int) -> str:
         starter = self._starter
         if starter is None:
             return self._postpone(fence, WaitReason.HOST, "this host starts nothing now")
+        wake = advanced.wake
+        session = SessionRef(self._workspace_id, wake.agent_id, wake.session_id or "")
+        if runtime.probe(session, quiet_s=0.0, force=True).here:
+            # What this worker sees with its own eyes counts more than a row.
+            return self._postpone(fence, WaitReason.SEAT, "a terminal holds its session here")
         begun = touch_wake(self._deps, self._workspace_id, self._wake_id, fence=fence, worker=self._worker)
         if not isinstance(begun, Begun) or begun.run is None:
             return story(begun.wake if isinstance(begun, Begun) else begun)
         crash_point(self._settings, "after_touching")
-        handed = start_run(self._container, starter.runs, starter.credentials, begun, begun.run)
+        return self._begin_run(starter, begun, begun.run)
+
+    def _begin_run(self, starter: Starter, begun: Begun, run: Run) -> str:
+        if self._left_s(begun) < 1:
+            handed = Handed(Evidence.NOT_TOUCHED, WaitReason.SLOT, TOO_SLOW)
+        else:
+            handed = start_run(self._container, starter.runs, starter.credentials, begun, run)
         if handed.evidence is Evidence.GONE:  # judged as any run that ended, and its slot is free again
-            note_never_started(self._container, begun.run, handed.why, worker=self._worker)
+            note_never_started(self._container, run, handed.why, worker=self._worker)
             return f"not started: {handed.why}"
         told = self._settle(begun, handed)
         if handed.evidence is Evidence.NOT_TOUCHED:
-            note_never_started(self._container, begun.run, handed.why, worker=self._worker)
+            note_never_started(self._container, run, handed.why, worker=self._worker)
         return told
 
     def _postpone(self, fence: int, reason: WaitReason, why: str) -> str:
@@ -137,11 +150,9 @@ class _Hand:
         return story(wake)
 
     def _hand_over(self, runtime: Runtime, session: SessionRef, begun: Begun) -> Handed:
-        left_s = begun.lease_s - (self._clock() - self._since) - SETTLE_S
+        left_s = self._left_s(begun)
         if left_s < 1:
-            return Handed(
-                Evidence.NOT_TOUCHED, WaitReason.SLOT, "this worker was too slow: nothing was typed"
-            )
+            return Handed(Evidence.NOT_TOUCHED, WaitReason.SLOT, TOO_SLOW)
         line = Line(
             key=self._wake_id,
             text=one_line(begun.unread, begun.threads),
@@ -152,6 +163,10 @@ class _Hand:
             deadline_s=min(left_s, HAND_OVER_S_MAX, begun.accept_timeout_s),
         )
         return runtime.hand_over(session, line)
+
+    def _left_s(self, begun: Begun) -> float:
+        """What is left of the lease by this hand's own clock, less what recording takes."""
+        return begun.lease_s - (self._clock() - self._since) - SETTLE_S
 
     def _settle(self, begun: Begun, handed: Handed) -> str:
         crash_point(self._settings, "before_settle")

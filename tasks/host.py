@@ -30,6 +30,7 @@ from bridge.commands.detach_session import detach_session
 from bridge.commands.rouse_agent import rouse_agent
 from bridge.core.errors import BridgeError, ClaimMismatch, InvalidArgument, Unauthorized
 from bridge.ports.hosts import HeldSession, Registered
+from bridge.ports.runtime import SessionRef
 from bridge.ports.tasks import host_queue
 from tasks.base import Scope, Starter, scope_of
 from tasks.claim_canary import ask_canaries
@@ -123,6 +124,7 @@ class Host:
         self._starts = _Starts.of(scope, self._name)
         self._ours = False
         self._missing: set[HeldSession] = set()
+        self._strays: set[tuple[str, str]] = set()
         self._since = time.monotonic()
 
     def step(self) -> None:
@@ -170,14 +172,20 @@ class Host:
         self.server.close()
 
     def _reconcile(self) -> None:
+        """What the database believes, and who is here: only a difference that two looks saw is one."""
         believed = set(self._container.hosts.sessions_of(self._name))
         here = self.server.held()
         missing = {held for held in believed if (held.workspace_id, held.session_id) not in here}
-        # One that is registering just now is attached before it is held here: only the second look counts.
         for held in missing & self._missing:
             why = "its terminal did not come back"
             detach_session(self._container.deps, held.workspace_id, held.session_id, held.term, why)
-        self._missing = missing
+        strays = here - {(held.workspace_id, held.session_id) for held in believed}
+        for workspace_id, session_id in strays & self._strays:
+            # Detached while this host was not seen: its wrapper dials again, and is attached under a new term.
+            link = self.server.link(SessionRef(workspace_id, "", session_id))
+            if link is not None:
+                link.hang_up()
+        self._missing, self._strays = missing, strays
 
 
 class HostStep(bootsteps.StartStopStep):

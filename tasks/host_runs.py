@@ -112,12 +112,16 @@ class RunKeeping:
                 self._runs.end(run.run_id, run.why, grace_s)
         self._bury([run for run in found if run.run_id not in held])
 
+    def _is_lost(self, run: OpenRun, now: float) -> bool:
+        if run.worker != self._worker:
+            return True
+        # Ours, and long begun: the hand that was to start it finds the book closed to it from now on.
+        return now - self._unheld[run.run_id] > UNHELD_S and self._runs.refuse(run.run_id)
+
     def _bury(self, unheld: list[OpenRun]) -> None:
         now = self._clock()
         self._unheld = {run.run_id: self._unheld.get(run.run_id, now) for run in unheld}
-        lost = [
-            run for run in unheld if run.worker != self._worker or now - self._unheld[run.run_id] > UNHELD_S
-        ]
+        lost = [run for run in unheld if self._is_lost(run, now)]
         if not lost:
             return
         ids = {run.run_id for run in lost}

@@ -10,7 +10,7 @@ import structlog
 from bridge.bootstrap import Container
 from bridge.commands.move_run import move_run
 from bridge.commands.touch_wake import Begun
-from bridge.core.errors import BridgeError, CallerError, NotFound
+from bridge.core.errors import CallerError, Conflict, NotFound, OurError, RateLimited
 from bridge.core.run import Ended, Run
 from bridge.core.states import Evidence, RunResult, WaitReason
 from bridge.ports.runs import Credentials, Runs, RunSpec
@@ -43,11 +43,11 @@ def start_run(container: Container, runs: Runs, credentials: Credentials, begun:
                 cwd=begun.cwd,
             )
         )
-    except CallerError as error:
-        return Handed(Evidence.GONE, WaitReason.HOST, f"it could not be started: {error.detail}")
-    except BridgeError as error:
+    except (Conflict, RateLimited, OurError) as error:
         log.warning("run.not_started", run_id=run.run_id, why=error.detail)
         return Handed(Evidence.NOT_TOUCHED, WaitReason.HOST, f"it could not be started now: {error.detail}")
+    except CallerError as error:
+        return Handed(Evidence.GONE, WaitReason.HOST, f"it could not be started: {error.detail}")
     return Handed(Evidence.UNVERIFIED, why=STARTED)
 
 

@@ -16,6 +16,7 @@ from bridge.db.agent_store import (
     has_seat,
     know_agent,
     know_session,
+    lock_agent,
     need_session,
     seat_held,
     store_session,
@@ -63,5 +64,6 @@ def heartbeat_session(
 def _offer_seat(uow: UnitOfWork, agent_id: str, session_id: str, policy: Policy, now: datetime) -> None:
     """A session that lives takes a seat that no living one holds."""
     if not has_seat(uow, agent_id, session_id):
+        lock_agent(uow, agent_id)  # before the look: a terminal that attaches meanwhile keeps its seat
         held = seat_held(uow, agent_id, session_id, policy.heartbeat_s_max, now)
         change_agent(uow, agent_id, lambda agent: offer_seat(agent, session_id, held=held), now)

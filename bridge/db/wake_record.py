@@ -375,6 +375,7 @@ def _notify(uow: UnitOfWork, ids: IdSource, wake: core.Wake, effect: Notify, now
 _MOVE = text("""
 UPDATE wakes w SET host = a.host FROM agents a
 WHERE w.wake_id = ANY (:wake_ids) AND a.workspace_id = w.workspace_id AND a.agent_id = w.agent_id AND w.host <> a.host
+    AND w.state IN ('pending', 'waiting')  -- what is in a hand stays where the hand is
 RETURNING w.wake_id, w.host
 """)
 

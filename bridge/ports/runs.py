@@ -88,6 +88,10 @@ class Runs(Protocol):
         """The host's term was renewed just now: every run may go on for FENCE_S."""
         ...
 
+    def refuse(self, run_id: str) -> bool:
+        """A run that was given up is not started any more; False when it is held already."""
+        ...
+
     def held(self) -> set[str]:
         """The ids of the runs whose end was not taken yet."""
         ...

@@ -365,3 +365,15 @@ def _due(world: World) -> list[str]:
         "AND state IN ('pending', 'delivering', 'touching', 'waiting')"
     )
     return [row["wake_id"] for row in rows]
+
+
+def test_a_wake_in_a_hand_stays_with_that_hands_host_when_its_agent_moves(world: World, thread: str) -> None:
+    wake_id = world.pending(thread)
+    assert world.advance(wake_id).probe is not None
+    world.startable("zoe", host="other")
+    world.owner.run("UPDATE agents SET host = 'other' WHERE agent_id = 'bob'")
+    world.deps.sign_of_life(world.workspace, "bob")
+    assert world.wake(wake_id)["host"] == "local"
+    begun = world.touch(wake_id)
+    assert begun.run is not None
+    assert begun.run.host == "local"

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -45,6 +46,7 @@ from bridge.core.errors import Conflict, Unavailable
 from bridge.ports.runs import CRASHED, FENCE_S, Credentials, RunSpec, RunWatcher
 
 RUNS_MAX: Final = 64  # far above the slots of a host: a bound, not a policy
+REFUSED_MAX: Final = 1_000
 START_S: Final = 3.0
 OVERDUE_S: Final = 5.0  # beyond every grace: a shim that has not ended its run by then is stuck
 SWEEP_S: Final = 5.0
@@ -76,6 +78,7 @@ class RunBook:
         self._environment = inherited_environment() if environment is None else environment
         self._lock = threading.RLock()
         self._held: dict[str, Held] = {}
+        self._refused: OrderedDict[str, None] = OrderedDict()
         self._files = RunFiles(settings)
         self._renewed_at = clock()
         self._closed = False
@@ -146,6 +149,14 @@ class RunBook:
         self._renewed_at = self._clock()
         self._reader.renewed(self._renewed_at)
 
+    def refuse(self, run_id: str) -> bool:
+        """A run that was given up is not started any more; False when it is held already."""
+        with self._lock:
+            self._refused[run_id] = None
+            while len(self._refused) > REFUSED_MAX:
+                self._refused.popitem(last=False)
+            return run_id not in self._held
+
     def held(self) -> set[str]:
         """The ids of the runs whose end was not taken yet."""
         with self._lock:
@@ -193,6 +204,8 @@ class RunBook:
         with self._lock:
             if self._closed:
                 raise Unavailable("this host's worker stops: nothing is started")
+            if held.spec.run_id in self._refused:
+                raise Conflict("this run was given up before it was started")
             if held.spec.run_id in self._held:
                 raise Conflict("this run was started before")
             if len(self._held) >= RUNS_MAX:
