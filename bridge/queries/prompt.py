@@ -20,6 +20,7 @@ from bridge.core.prompt import DETAILED_MAX, QUESTIONS_MAX, THREADS_MAX, Offered
 from bridge.core.states import Rung
 from bridge.db.deps import Deps
 from bridge.db.uow import UnitOfWork
+from bridge.db.wake import OPEN_SQL
 from bridge.queries.summary import look, questions_to, summary_of
 from bridge.queries.threads import FOR_AGENT, UNREAD_MAX
 
@@ -34,7 +35,7 @@ WITH offered AS (
     SELECT w.thread_id, w.agent_id, x.offered_seq, p.role, p.last_read_seq, count(*) OVER () AS total,
         row_number() OVER (ORDER BY (w.wake_id = a.wake_id) DESC, w.created_at, w.thread_id) AS n
     FROM attempts a JOIN attempt_wakes x ON x.attempt_id = a.attempt_id AND x.left_at IS NULL
-    JOIN wakes w ON w.wake_id = x.wake_id
+    JOIN wakes w ON w.wake_id = x.wake_id AND w.{OPEN_SQL}
     JOIN participants p ON p.thread_id = w.thread_id AND p.agent_id = w.agent_id AND p.last_read_seq < x.offered_seq
     WHERE a.attempt_id = :attempt_id
 )

@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from bridge.commands.cancel_wake import cancel_wake
 from bridge.commands.move_cursor import move_cursor
 from bridge.commands.set_thread_status import set_thread_status
 from bridge.commands.trigger_wake import trigger_wake
@@ -99,6 +100,14 @@ def test_what_was_read_meanwhile_is_not_offered_any_more(world: World) -> None:
     text = prompt(world, attempt_id)
     assert thread not in text
     assert text.count("\nbridge read th_") == 1
+
+
+def test_a_wake_that_was_cancelled_meanwhile_is_not_offered_any_more(world: World) -> None:
+    attempt_id = begun(world, unread_threads(world, 2))
+    rider = world.owner.one("SELECT wake_id, thread_id FROM wakes WHERE state = 'pending'")
+    assert rider["thread_id"] in prompt(world, attempt_id)
+    cancel_wake(world.deps, world.caller("alice"), rider["wake_id"], "not needed")
+    assert rider["thread_id"] not in prompt(world, attempt_id)
 
 
 def test_a_thread_that_was_blocked_and_goes_on_says_why(world: World) -> None:
