@@ -295,11 +295,38 @@ def test_a_copy_is_good_for_less_than_a_second(loader: Loader) -> None:
     assert policies.current("w").version == 4
 
 
+def all_ask_while_one_question_is_on_its_way(loader: Loader, count: int) -> list[Policy | Exception]:
+    """The database answers when all have asked."""
+    came = threading.Semaphore(0)
+
+    def clock() -> float:
+        came.release()
+        return 0.0
+
+    policies = CachedPolicies(loader, clock=clock)
+
+    def answer() -> None:
+        assert all(came.acquire(timeout=10) for _ in range(count))
+        loader.go.set()
+
+    loader.go.clear()
+    answering = threading.Thread(target=answer)
+    answering.start()
+    found = at_once([partial(policies.current, "w") for _ in range(count)])
+    answering.join(10)
+    return found
+
+
 def test_however_many_ask_one_question_goes_to_the_database(loader: Loader) -> None:
-    policies = CachedPolicies(loader, clock=lambda: 0.0)
-    found = answers(at_once([partial(policies.current, "w") for _ in range(32)]))
+    found = answers(all_ask_while_one_question_is_on_its_way(loader, 32))
     assert {policy.version for policy in found} == {1}
     assert loader.asked == 1
+
+
+def test_no_answer_is_no_answer_for_all_who_wait_for_it(loader: Loader) -> None:
+    loader.fails = True
+    found = all_ask_while_one_question_is_on_its_way(loader, 8)
+    assert all(isinstance(one, Unavailable) for one in found)
 
 
 def test_a_question_that_was_on_its_way_during_a_change_is_not_kept(loader: Loader) -> None:
@@ -314,7 +341,7 @@ def test_a_question_that_was_on_its_way_during_a_change_is_not_kept(loader: Load
     assert policies.current("w").version == 2
 
 
-def test_no_answer_is_raised_to_all_who_asked_and_asked_for_again_by_the_next(loader: Loader) -> None:
+def test_what_brought_no_answer_is_asked_again_by_the_next(loader: Loader) -> None:
     policies = CachedPolicies(loader, clock=lambda: 0.0)
     loader.fails = True
     with pytest.raises(Unavailable):
