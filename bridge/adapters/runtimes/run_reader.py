@@ -27,7 +27,7 @@ from bridge.adapters.runtimes.run_held import Held
 from bridge.ports.runs import CRASHED, KILLED, LOST, RESULTS, RunWatcher
 
 CHUNK: Final = 64 * 1024
-LOOK_S: Final = 1.0  # between looks at what runs below the shims
+LOOK_S: Final = 0.25  # between looks at what runs below the shims
 LEFT_S: Final = 0.02  # between looks for what a dead shim left
 EXIT_S: Final = 2.0  # from a shim's last word to its end
 CLEAN_LOOKS: Final = 2
@@ -91,7 +91,7 @@ class Reader:
                 self._turn()
             except Exception:
                 log.exception("run.reader_failed")
-                self._woken.settimeout(LOOK_S)  # the same trouble again at once would help nobody
+                self._woken.settimeout(EXIT_S)  # the same trouble again at once would help nobody
                 with contextlib.suppress(OSError):
                     self._woken.recv(CHUNK)
                 self._woken.settimeout(0)

@@ -83,6 +83,7 @@ class Shim:
         self._kill_at = boot_clock() + order["kill_after_s"]
         if not agent.trouble:
             self._tell(event="started", pid=agent.pid, pid_started=agent.started)
+        self._obey()  # what came together with the order: nothing else would make us look
         while self._reap():
             self._check_time()
             self._wait()
@@ -226,6 +227,10 @@ class Shim:
             self._end("its host's worker is gone", GONE_GRACE_S)
             return
         self._inbox += data
+        self._obey()
+
+    def _obey(self) -> None:
+        """Do what stands in whole lines."""
         *lines, rest = self._inbox.split(b"\n")
         self._inbox = bytearray(rest)
         for line in lines:
