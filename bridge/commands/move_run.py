@@ -1,4 +1,4 @@
-"""A run moved: its process started, proved whose session it is, or has ended. What follows for its wakes follows at once."""
+"""A run moved: its process started, proved whose it is, or has ended. What follows for its wakes follows at once."""
 
 from __future__ import annotations
 

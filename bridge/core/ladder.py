@@ -36,6 +36,7 @@ class Facts:
     session: SessionFacts | None = None
     can_start: frozenset[Rung] = frozenset()  # what the host's configuration says how to start for this agent
     draining: bool = False  # its host starts nothing new
+    home: str | None = None  # the host that the agent is bound to, if that is another one, which takes wakes
     elsewhere: str | None = None  # a host that may take it over while its own is not seen or drains
     slots_free: bool = True  # of its host
     agent_runs: int = 0  # runs of the agent that are open

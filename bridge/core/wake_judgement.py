@@ -198,3 +198,25 @@ def check_fence(wake: Wake, fence: int) -> None:
     """Refuse a hand that no longer holds the wake."""
     if fence != wake.fence:
         raise FenceRejected(f"fence {fence} is not {wake.fence}", wake_id=wake.wake_id)
+
+
+def held_back(wake: Wake, facts: Facts, policy: Policy, now: datetime) -> tuple[WaitReason, datetime] | None:
+    """What a wake waits for before its rungs are looked at, and until when."""
+    recheck = now + timedelta(seconds=policy.recheck_s)
+    if facts.paused is not None:
+        return WaitReason.PAUSED, recheck
+    if not facts.host_seen:
+        return WaitReason.HOST, recheck
+    if wake.forced:
+        return None
+    if facts.unreachable_until is not None and now < facts.unreachable_until and not wake.attempts:
+        return WaitReason.UNREACHABLE, facts.unreachable_until
+    if facts.wakes_last_minute >= policy.wakes_per_minute_max:
+        return WaitReason.RATE, recheck
+    return None
+
+
+def seat_over(wake: Wake, policy: Policy, now: datetime) -> bool:
+    """Whether the longest wait for somebody to take the seat is over."""
+    waited_s = (now - wake.since).total_seconds() if wake.reason is WaitReason.SEAT else 0.0
+    return waited_s >= policy.seat_wait_s

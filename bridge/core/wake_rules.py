@@ -39,12 +39,14 @@ from bridge.core.wake_judgement import (
     end,
     ended_by,
     fail,
+    held_back,
     human_s,
     leave,
     nobody,
     read_up_to,
     recheck_at,
     rung_of,
+    seat_over,
     wait,
     waiting,
 )
@@ -59,11 +61,13 @@ def claim(wake: Wake, event: Due, policy: Policy, now: datetime) -> Decision:
     over = ended_by(wake, event.facts, now)
     if over:
         return over
-    held = _held_back(wake, event.facts, policy, now)
+    if event.facts.home is not None:
+        return _move(wake, event.facts.home, now)
+    held = held_back(wake, event.facts, policy, now)
     if held:
         return _held(wake, held[0], held[1], event.facts, now)
     wake = _in_session(wake, event.facts)
-    tried = replace(wake.tried, seat_over=_seat_over(wake, policy, now))
+    tried = replace(wake.tried, seat_over=seat_over(wake, policy, now))
     choice = choose(tried, event.facts, policy)
     if choice.wait:
         return _held(wake, choice.wait, recheck_at(wake, choice.wait, policy, now), event.facts, now)
@@ -85,8 +89,12 @@ def _held(wake: Wake, reason: WaitReason, due: datetime, facts: Facts, now: date
     """Wait; but what waits for its host goes on at another one, if there is one for it."""
     if reason is not WaitReason.HOST or facts.elsewhere is None:
         return wait(wake, reason, due, now)
+    return _move(wake, facts.elsewhere, now)
+
+
+def _move(wake: Wake, host: str, now: datetime) -> Decision:
     moved = wait(wake, WaitReason.FALLBACK, now, now)
-    return Decision(moved.state, (*moved.effects, MoveTo(facts.elsewhere)))
+    return Decision(moved.state, (*moved.effects, MoveTo(host)))
 
 
 def _in_session(wake: Wake, facts: Facts) -> Wake:
@@ -104,26 +112,6 @@ def _in_session(wake: Wake, facts: Facts) -> Wake:
 def _untold(wake: Wake) -> Wake:
     """Its terminal is gone, and our text with it. Should the same one come back, it knows the key, and is looked at."""
     return replace(wake, handed=False, unsure=wake.unsure or wake.handed)
-
-
-def _held_back(wake: Wake, facts: Facts, policy: Policy, now: datetime) -> tuple[WaitReason, datetime] | None:
-    recheck = now + timedelta(seconds=policy.recheck_s)
-    if facts.paused is not None:
-        return WaitReason.PAUSED, recheck
-    if not facts.host_seen:
-        return WaitReason.HOST, recheck
-    if wake.forced:
-        return None
-    if facts.unreachable_until is not None and now < facts.unreachable_until and not wake.attempts:
-        return WaitReason.UNREACHABLE, facts.unreachable_until
-    if facts.wakes_last_minute >= policy.wakes_per_minute_max:
-        return WaitReason.RATE, recheck
-    return None
-
-
-def _seat_over(wake: Wake, policy: Policy, now: datetime) -> bool:
-    waited_s = (now - wake.since).total_seconds() if wake.reason is WaitReason.SEAT else 0.0
-    return waited_s >= policy.seat_wait_s
 
 
 def join(wake: Wake, event: Joined, policy: Policy, now: datetime) -> Decision:

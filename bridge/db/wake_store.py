@@ -161,13 +161,11 @@ SELECT p.last_read_seq, t.status AS thread_status, a.is_human, a.probe_at, a.dis
     EXISTS (SELECT FROM attempts x JOIN attempt_wakes y USING (attempt_id) WHERE y.wake_id = :wake_id
         AND x.session_id = s.session_id AND x.rung = 'live' AND x.wake_id = :wake_id AND y.handed_at IS NULL
         AND y.result IS DISTINCT FROM 'not_touched') AS perhaps_told,
-    coalesce(
-        (SELECT o.host FROM hosts o WHERE o.host = a.host AND o.host <> :host AND NOT o.draining
-            AND o.seen_at > CAST(:now AS timestamptz) - make_interval(secs => :term_s)),
-        (SELECT o.host FROM unnest(CAST(:hosts AS text[])) WITH ORDINALITY AS u(host, i) JOIN hosts o USING (host)
-            WHERE o.host <> :host AND NOT o.draining AND o.presets -> a.preset ? 'spawn'
-            AND o.seen_at > CAST(:now AS timestamptz) - make_interval(secs => :term_s) ORDER BY i LIMIT 1)
-    ) AS elsewhere,
+    (SELECT o.host FROM hosts o WHERE o.host = a.host AND o.host <> :host AND NOT o.draining
+        AND o.seen_at > CAST(:now AS timestamptz) - make_interval(secs => :term_s)) AS home,
+    (SELECT o.host FROM unnest(CAST(:hosts AS text[])) WITH ORDINALITY AS u(host, i) JOIN hosts o USING (host)
+        WHERE o.host <> :host AND NOT o.draining AND o.presets -> a.preset ? 'spawn'
+        AND o.seen_at > CAST(:now AS timestamptz) - make_interval(secs => :term_s) ORDER BY i LIMIT 1) AS elsewhere,
     (SELECT count(*) FROM attempts x WHERE x.thread_id = :thread_id AND x.agent_id = :agent_id
         AND x.begun_at > CAST(:now AS timestamptz) - interval '60 s') AS last_minute,
     (SELECT q.reason FROM pauses q WHERE q.workspace_id = :workspace_id AND q.scope IN ('all', 'workspace',
@@ -216,6 +214,7 @@ def facts(uow: UnitOfWork, wake: core.Wake, host: str, policy: Policy, now: date
         session=_session_facts(row, uow.workspace_id, policy, now),
         can_start=_can_start(row),
         draining=bool(row["draining"]),
+        home=row["home"],
         elsewhere=row["elsewhere"],
         slots_free=row["slots_free"],
         agent_runs=row["agent_runs"],

@@ -374,6 +374,11 @@ def test_a_wake_in_a_hand_stays_with_that_hands_host_when_its_agent_moves(world:
     world.owner.run("UPDATE agents SET host = 'other' WHERE agent_id = 'bob'")
     world.deps.sign_of_life(world.workspace, "bob")
     assert world.wake(wake_id)["host"] == "local"
-    begun = world.touch(wake_id)
+    with pytest.raises(AssertionError):
+        world.touch(wake_id)  # its session is not here any more
+    assert world.wake(wake_id)["host"] == "local"
+    world.advance(wake_id)
+    assert (world.wake(wake_id)["host"], world.wake(wake_id)["reason"]) == ("other", "fallback")
+    begun = world.started(wake_id)
     assert begun.run is not None
-    assert begun.run.host == "local"
+    assert begun.run.host == "other"
