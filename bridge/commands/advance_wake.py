@@ -18,7 +18,7 @@ from bridge.db.wake_store import clear_ring, facts, lock
 
 @dataclass(frozen=True, slots=True)
 class Advanced:
-    """What the wake is now, and where. `probe`: this hand claimed it, and looks. `absorbed`: there was nothing to do."""
+    """What the wake is now, and where. `probe`: this hand claimed it. `absorbed`: there was nothing to do."""
 
     wake: Wake
     host: str

@@ -58,14 +58,9 @@ def claim(wake: Wake, event: Due, policy: Policy, now: datetime) -> Decision:
     """Take the first rung that applies now, or say what the wake waits for."""
     if now < wake.due_at:
         return Decision(wake)
-    over = ended_by(wake, event.facts, now)
-    if over:
-        return over
-    if event.facts.home is not None:
-        return _move(wake, event.facts.home, now)
-    held = held_back(wake, event.facts, policy, now)
-    if held:
-        return _held(wake, held[0], held[1], event.facts, now)
+    before = ended_by(wake, event.facts, now) or _before_rungs(wake, event.facts, policy, now)
+    if before:
+        return before
     wake = _in_session(wake, event.facts)
     tried = replace(wake.tried, seat_over=seat_over(wake, policy, now))
     choice = choose(tried, event.facts, policy)
@@ -83,6 +78,13 @@ def claim(wake: Wake, event: Due, policy: Policy, now: datetime) -> Decision:
     )
     probes = (TakeProbe(),) if event.facts.unreachable_until is not None else ()
     return Decision(claimed, (Probe(choice.rung, wake.session_id or "", claimed.fence), *probes))
+
+
+def _before_rungs(wake: Wake, facts: Facts, policy: Policy, now: datetime) -> Decision | None:
+    if facts.home is not None:
+        return _move(wake, facts.home, now)
+    held = held_back(wake, facts, policy, now)
+    return _held(wake, held[0], held[1], facts, now) if held else None
 
 
 def _held(wake: Wake, reason: WaitReason, due: datetime, facts: Facts, now: datetime) -> Decision:
