@@ -26,6 +26,7 @@ from bridge.db.thread_store import (
     system_message,
 )
 from bridge.db.uow import UnitOfWork
+from bridge.db.wake_asked import note_asked
 from bridge.db.wake_record import insert_wake, record
 from bridge.db.wake_store import facts, host_of, lock
 
@@ -131,6 +132,8 @@ def _open(
         }
         stored = store_message(uow, policy, thread_id, message, [wake], now)
         standing, seq = stored["wakes"][0]["wake_id"], stored["seq"]
+    if standing is not None:
+        note_asked(uow, policy, standing, caller.agent_id, "triggered", reason, now)
     session = facts(uow, born, host_of(uow, target.agent_id), policy, now).session
     live = session is not None and session.live
     return Triggered(

@@ -201,6 +201,17 @@ def decide(wake: Wake, event: Event, policy: Policy, now: datetime) -> Decision:
         raise FenceRejected(
             f"the wake is {wake.state}: {type(event).__name__} comes too late", wake_id=wake.wake_id
         )
-    raise InvalidTransition(
-        f"a wake that is {wake.state} does not take {type(event).__name__}", wake_id=wake.wake_id
-    )
+    raise InvalidTransition(_refusal(wake, event), wake_id=wake.wake_id)
+
+
+def _refusal(wake: Wake, event: Event) -> str:
+    over = wake.state in WAKE_FINAL
+    match event:
+        case CancelAsked():
+            return f"the wake is {wake.state}: it has ended, there is nothing to cancel"
+        case Forced() if over:
+            return f"the wake is {wake.state}: it has ended, there is no wait to skip"
+        case Forced():
+            return f"the wake is {wake.state}: it waits for nothing that could be skipped; only a pending one does"
+        case _:
+            return f"a wake that is {wake.state} does not take {type(event).__name__}"

@@ -33,6 +33,7 @@ from bridge.db.notice_store import tell
 from bridge.db.run_store import end_unread_run, insert_run, reserve_run
 from bridge.db.uow import UnitOfWork
 from bridge.db.wake import ROW_NAMES, to_row, wake_events, wakes
+from bridge.db.wake_asked import askers
 from bridge.db.wake_store import Locked, lock_open_of_agent, ring
 from bridge.ports.ids import IdSource
 
@@ -353,19 +354,10 @@ def _opened(born: core.Wake, now: datetime) -> dict[str, Any]:
     }
 
 
-_SENDERS = text("""
-SELECT DISTINCT m.sender_agent_id FROM messages m
-LEFT JOIN participants p ON p.thread_id = m.thread_id AND p.agent_id = :agent_id
-WHERE m.thread_id = :thread_id AND m.seq <= :target_seq AND m.seq > coalesce(p.last_read_seq, 0)
-    AND m.sender_agent_id <> :agent_id AND m.kind <> 'system' ORDER BY 1 LIMIT 20
-""")
-
-
 def _notify(uow: UnitOfWork, ids: IdSource, wake: core.Wake, effect: Notify, now: datetime) -> None:
     audiences = [OPERATORS]
     if effect.tell_sender:
-        params = {"thread_id": wake.thread_id, "agent_id": wake.agent_id, "target_seq": wake.target_seq}
-        audiences += list(uow.run(_SENDERS, params).scalars())
+        audiences += askers(uow, wake)
     for audience in audiences:
         tell(
             uow, ids, audience, effect.cause, effect.text, now, thread_id=wake.thread_id, wake_id=wake.wake_id

@@ -13,6 +13,7 @@ from bridge.core.caller import Caller
 from bridge.core.errors import Forbidden, IdempotencyConflict, InvalidArgument, InvalidTransition, NotFound
 from bridge.core.states import Evidence, Role
 from bridge.queries.wakes import explain_wake, list_wakes
+from tests.support.invariants import broken
 from tests.support.world import TEST_POLICY, Clock, World, make_caller
 
 
@@ -199,3 +200,79 @@ def test_wakes_are_read_by_who_takes_part_and_by_nobody_else(
         explain_wake(world.deps, world.caller("mallory"), wake_id)
     with pytest.raises(NotFound):
         explain_wake(world.deps, make_caller("eve", Role.OPERATOR, workspace="ws_2"), wake_id)
+
+
+def test_who_triggered_a_wake_by_hand_is_told_as_a_sender_when_it_fails(
+    world: World, clock: Clock, operator: Caller
+) -> None:
+    world.live("bob")
+    thread = world.thread("alice", "bob", "carol")
+    world.post(thread, to=["bob"])
+    raised = trigger_wake(
+        world.deps, world.caller("carol"), thread, target_agent_id="bob", reason="the build is red"
+    )
+    prompted = trigger_wake(
+        world.deps, operator, thread, target_agent_id="bob", reason="it is late", trigger_prompt="look at CI"
+    )
+    assert raised.wake_id is not None
+    assert raised.wake_id == prompted.wake_id, "one open wake an agent and thread"
+    world.waiting(raised.wake_id)
+    clock.advance(TEST_POLICY.live.read_timeout_s)
+    assert world.advance(raised.wake_id).wake.state == "failed"
+    told = world.owner.rows("SELECT audience, text FROM notices ORDER BY audience")
+    assert [row["audience"] for row in told] == ["*operators", "alice", "carol", "olivia"]
+    assert {row["text"] for row in told} == {
+        "bob could not be woken (tried: live 1): the text was taken, but the message was not read within 30 s"
+    }
+    asked = [
+        (step.event, step.why)
+        for step in explain_wake(world.deps, operator, raised.wake_id).steps
+        if step.event == "triggered"
+    ]
+    assert asked == [
+        ("triggered", "asked for by carol: the build is red"),
+        ("triggered", "asked for by olivia: it is late"),
+    ]
+    assert broken(world.owner) == {}
+
+
+def test_who_retried_a_wake_is_told_when_it_fails_again_and_its_reason_stands(
+    world: World, clock: Clock, thread: str, operator: Caller
+) -> None:
+    wake_id = world.pending(thread)
+    world.waiting(wake_id)
+    clock.advance(TEST_POLICY.live.read_timeout_s)
+    world.advance(wake_id)
+    opened = retry_wake(world.deps, operator, wake_id, "bob is back")
+    assert [step.why for step in explain_wake(world.deps, operator, opened).steps] == [
+        "to be read up to 1",
+        "asked for by olivia: bob is back",
+    ]
+    after = world.owner.value(
+        "SELECT after FROM audit_events WHERE resource_id = :w AND event = 'wake.retried'", w=wake_id
+    )
+    assert after == {"opened": opened, "reason": "bob is back"}
+    world.waiting(opened)
+    clock.advance(TEST_POLICY.live.read_timeout_s)
+    world.advance(opened)
+    assert world.owner.value("SELECT count(*) FROM notices WHERE audience = 'olivia'") == 1
+
+
+def test_a_refusal_says_why_there_is_nothing_to_do(world: World, thread: str, operator: Caller) -> None:
+    wake_id = world.pending(thread)
+    with pytest.raises(
+        InvalidTransition, match="the wake is pending: let it go on, or force it, or cancel it"
+    ):
+        retry_wake(world.deps, operator, wake_id)
+    world.waiting(wake_id)
+    with pytest.raises(InvalidTransition, match="it waits for nothing that could be skipped"):
+        force_wake(world.deps, operator, wake_id, "now")
+    move_cursor(world.deps, world.caller("bob"), thread, 1)
+    with pytest.raises(
+        InvalidTransition, match="the wake is acked: the agent has read it, there is nothing to retry"
+    ):
+        retry_wake(world.deps, operator, wake_id)
+    with pytest.raises(InvalidTransition, match="it has ended, there is nothing to cancel"):
+        cancel_wake(world.deps, operator, wake_id, "late")
+    with pytest.raises(InvalidTransition, match="it has ended, there is no wait to skip"):
+        force_wake(world.deps, operator, wake_id, "late")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bridge.commands.ack_wake import ack_wake
 from bridge.commands.cancel_wake import cancel_wake
 from bridge.commands.force_wake import force_wake
-from bridge.commands.retry_wake import retry_wake
+from bridge.commands.retry_wake import NO_REASON, retry_wake
 from bridge.commands.trigger_wake import trigger_wake
 from bridge.core.authority import Action
 from bridge.queries.wakes import explain_wake, get_wake, list_wakes
@@ -21,8 +21,6 @@ from web.schemas.wake import (
     WakeList,
     WakeQuery,
 )
-
-NO_REASON = "no reason given"
 
 
 @route(
@@ -142,7 +140,7 @@ def force(call: Call[GiveReason, NoQuery]) -> WakeAnswer:
 )
 def retry(call: Call[MayGiveReason, NoQuery]) -> WakeAnswer:
     """Open a new wake in place of one that has ended; it names the old one."""
-    opened = retry_wake(call.deps, call.caller, call.path["wake_id"])
+    opened = retry_wake(call.deps, call.caller, call.path["wake_id"], call.body.reason or NO_REASON)
     return WakeAnswer.model_validate(get_wake(call.deps, call.caller, opened))
 
 
