@@ -1,4 +1,4 @@
-"""Agents as operators set them, notices that are acked, pauses, and the denylist: rows that people change."""
+"""Agents and hosts as operators set them, notices that are acked, pauses, the denylist: rows that people change."""
 
 from __future__ import annotations
 
@@ -40,6 +40,22 @@ def store_agent(uow: UnitOfWork, agent_id: str, given: dict[str, Any]) -> None:
     said = uow.said("agent", agent_id, "agent.changed", was, changed)
     n, head = uow.audit(said, n=row["audit_n"], head=row["audit_head"], at=now)
     uow.run(_PUT, where | before | changed | {"n": n, "head": head, "now": now})
+
+
+_LOCK_HOST = text("SELECT draining FROM hosts WHERE host = :host FOR NO KEY UPDATE")
+_DRAIN = text("UPDATE hosts SET draining = :draining WHERE host = :host")
+
+
+def store_draining(uow: UnitOfWork, host: str, reason: str, *, draining: bool) -> None:
+    """Let the host drain, or no longer; audited when something changed. Raises NotFound."""
+    was = uow.run(_LOCK_HOST, {"host": host}).scalar_one_or_none()
+    if was is None:
+        raise NotFound(host=host)
+    if was is draining:
+        return
+    uow.run(_DRAIN, {"host": host, "draining": draining})
+    after = {"draining": draining, "reason": reason}
+    audit_rowless(uow, "host", host, "host.changed", {"draining": was}, after, uow.now())
 
 
 _ACK = text("""

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 
 from sqlalchemy import text
 
 from bridge.core.caller import Caller
 from bridge.db.deps import Deps
-from bridge.db.migrate import head
+from bridge.db.revisions import code_head, database_head
 
-_THERE = text("SELECT to_regclass('public.alembic_version') IS NOT NULL")
-_REVISION = text("SELECT version_num FROM alembic_version")
 _CANARY = text("SELECT canary_claimed_at IS NOT NULL FROM hosts WHERE host = :host")
 
 
@@ -25,16 +22,10 @@ class Readiness:
     canary: str
 
 
-@cache
-def _head() -> str:
-    return head()
-
-
 def readiness(deps: Deps) -> Readiness:
     """Ask the database. Raises Unavailable."""
     with deps.db.plain() as connection:
-        migrated = connection.execute(_THERE).scalar_one()
-        at_head = bool(migrated) and connection.execute(_REVISION).scalar_one_or_none() == _head()
+        at_head = database_head(connection) == code_head()
         claimed = (
             at_head and connection.execute(_CANARY, {"host": deps.settings.host_name}).scalar_one_or_none()
         )

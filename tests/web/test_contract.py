@@ -49,6 +49,7 @@ PROMISED = {
     "GET /v1/agents",
     "PUT /v1/agents/{agent_id}",
     "GET /v1/hosts",
+    "PUT /v1/hosts/{host}",
     "GET /v1/notices",
     "POST /v1/notices/{notice_id}/ack",
     "GET /v1/policies/{scope}",

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from bridge.commands.drain_host import drain_host
 from bridge.commands.put_agent import put_agent
 from bridge.core.authority import Action
 from bridge.queries.agents import get_agent, list_agents
-from bridge.queries.hosts import list_hosts
+from bridge.queries.hosts import get_host, list_hosts
 from web.paging import from_cursor, to_cursor
 from web.routing import Call, NoBody, NoQuery, route
-from web.schemas.agent import AgentAnswer, AgentList, AgentQuery, HostAnswer, HostList, HostQuery, PutAgent
+from web.schemas.agent import (
+    AgentAnswer,
+    AgentList,
+    AgentQuery,
+    HostAnswer,
+    HostList,
+    HostQuery,
+    PutAgent,
+    PutHost,
+)
 
 
 @route("GET", "/v1/agents", Action.READ_FLEET, query=AgentQuery, answer=AgentList)
@@ -40,10 +50,25 @@ def put(call: Call[PutAgent, NoQuery]) -> AgentAnswer:
 
 @route("GET", "/v1/hosts", Action.READ_FLEET, query=HostQuery, answer=HostList)
 def list_hosts_(call: Call[NoBody, HostQuery]) -> HostList:
-    """List hosts: last seen, what they hold, whether they drain."""
+    """List hosts: who holds them, last seen, what they can start, what they hold, whether they drain."""
     after = from_cursor(call.query.cursor)
     found = list_hosts(call.deps, call.caller, limit=call.query.limit, after=after[1] if after else None)
     items = [HostAnswer.model_validate(host) for host in found[: call.query.limit]]
     last = items[-1] if len(found) > call.query.limit else None
     seen_at = last.last_seen_at if last else None
     return HostList(items=items, next_cursor=to_cursor((seen_at, last.host)) if last and seen_at else None)
+
+
+@route(
+    "PUT",
+    "/v1/hosts/{host}",
+    Action.MANAGE_FLEET,
+    body=PutHost,
+    answer=HostAnswer,
+    codes=("OUT_OF_SCOPE_WORKSPACE",),
+)
+def put_host(call: Call[PutHost, NoQuery]) -> HostAnswer:
+    """Let a host drain, so that nothing new is started there, or no longer."""
+    host = call.path["host"]
+    drain_host(call.deps, call.caller, host, draining=call.body.draining, reason=call.body.reason)
+    return HostAnswer.model_validate(get_host(call.deps, call.caller, host))

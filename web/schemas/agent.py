@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from bridge.config import HOST_NAME_PATTERN
-from web.schemas.base import Answer, Moment, Paged, Request
+from web.schemas.base import Answer, Moment, Paged, Reason, Request
 
 HostName = Annotated[str, StringConstraints(pattern=HOST_NAME_PATTERN)]
 PresetName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
@@ -61,13 +61,28 @@ class HostQuery(Paged):
     limit: Annotated[int, Field(ge=1, le=200)] = 50
 
 
+class PutHost(Request):
+    """Whether nothing new is to be started there, and why."""
+
+    draining: bool
+    reason: Reason
+
+
 class HostAnswer(Answer):
-    """One host, and what of the caller's workspace it holds."""
+    """One host: who holds it, what it can start, and what of the caller's workspace it holds; slots are everybody's."""
 
     host: str
     seen: bool
     last_seen_at: Moment | None
     draining: bool
+    term: int
+    version: str | None
+    machine: str | None
+    taken_at: Moment | None
+    presets: dict[str, list[str]]
+    slots_used: int
+    slots: int
+    runs: int
     agents: int
     attached_sessions: int
     attempts_in_flight: int
