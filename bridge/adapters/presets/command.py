@@ -71,7 +71,7 @@ def fill(template: tuple[str, ...], values: Mapping[str, str]) -> list[str]:
 
 
 def _filled(argument: str, values: Mapping[str, str]) -> str:
-    filled = _PLACEHOLDER.sub(lambda found: values[found[1]], argument)
+    filled = _PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), argument)
     if _PLACEHOLDER.match(argument) and filled.startswith("-"):
         message = f"{argument} would become the option {filled[:40]!r}"
         raise ArgumentError(message)
