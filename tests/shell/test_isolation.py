@@ -136,7 +136,7 @@ def test_the_keeper_sees_when_open_wakes_are_due_and_may_note_that_they_were_run
     closed = owner.value("SELECT count(*) FROM wakes") - open_wakes
     assert open_wakes > 0
     assert closed > 0
-    seen = "wake_id, workspace_id, host, state, reason, accepted_at, due_at, rung_until"
+    seen = "wake_id, workspace_id, agent_id, host, state, reason, since, accepted_at, due_at, rung_until"
     with acting(owner, "wakebridge_keeper", None) as keeper:
         assert len(keeper.execute(text(f"SELECT {seen} FROM wakes")).all()) == open_wakes
         assert keeper.execute(text("UPDATE wakes SET rung_until = due_at")).rowcount == open_wakes
@@ -148,8 +148,24 @@ def test_the_keeper_sees_when_open_wakes_are_due_and_may_note_that_they_were_run
         for column in sorted(others | set(seen.split(", ")) - {"rung_until"}):
             assert refused(keeper, f"UPDATE wakes SET {column} = {column}"), column
         assert refused(keeper, "DELETE FROM wakes")
-        for table in sorted(set(TENANT_TABLES) - {"wakes", "workspaces"}):
+        for table in sorted(set(TENANT_TABLES) - {"wakes", "workspaces", "runs"}):
             assert refused(keeper, f"SELECT 1 FROM {table}"), table
+
+
+def test_of_open_runs_the_keeper_sees_where_they_are_and_never_what_they_are_for(
+    owner: Owner, foreign: World
+) -> None:
+    assert foreign.workspace == "ws_2"
+    seen = "run_id, workspace_id, agent_id, host, worker, state, boot_id, shim_pid, pid, pid_started, begun_at, kill_at"
+    seen += ", end_asked_at, why"
+    open_runs = owner.value("SELECT count(*) FROM runs WHERE state <> 'ended'")
+    assert open_runs > 0
+    with acting(owner, "wakebridge_keeper", None) as keeper:
+        assert len(keeper.execute(text(f"SELECT {seen} FROM runs")).all()) == open_runs
+        for column in sorted({column.name for column in TABLES["runs"].columns} - set(seen.split(", "))):
+            assert refused(keeper, f"SELECT {column} FROM runs"), column
+        for change in ("UPDATE runs SET why = why", "DELETE FROM runs"):
+            assert refused(keeper, change), change
 
 
 def test_a_pooled_connection_forgets_the_workspace_of_its_last_transaction(

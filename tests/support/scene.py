@@ -34,9 +34,28 @@ def play(world: World, clock: Clock) -> str:
     pause_scope(world.deps, operator, "agent:dave", "away")
     resume_scope(world.deps, operator, "agent:dave", "back")
     revoke_token(world.deps, operator, kind=Revoked.JTI, value="j1", reason="lost")
+    _run(world, wake_id)
     world.owner.run(
         "INSERT INTO policies (workspace_id, scope, version, data, author, reason, created_at) "
         "VALUES (:ws, 'workspace', 1, '{}', 'olivia', 'r', bridge_now()) ON CONFLICT DO NOTHING",
         ws=world.workspace,
     )
     return thread
+
+
+def _run(world: World, wake_id: str) -> None:
+    """A process that was started for the wake, and still runs."""
+    now, of = world.now(), {"workspace_id": world.workspace, "agent_id": "bob", "session_id": "ses_run"}
+    attempt = of | {"attempt_id": f"{wake_id}.99", "wake_id": wake_id, "rung": "spawn", "fence": 99}
+    thread = world.owner.value("SELECT thread_id FROM wakes WHERE wake_id = :id", id=wake_id)
+    world.owner.insert("attempts", attempt | {"thread_id": thread, "begun_at": now, "closed_at": now})
+    run = of | {"run_id": world.deps.ids.new("run_"), "attempt_id": f"{wake_id}.99", "native_id": "n"}
+    run |= {
+        "rung": "spawn",
+        "preset": "script",
+        "host": "local",
+        "worker": "w",
+        "slot": 1,
+        "state": "running",
+    }
+    world.owner.insert("runs", run | {"begun_at": now, "kill_at": now, "updated_at": now})
