@@ -16,10 +16,12 @@ from bridge.commands.advance_wake import advance_wake
 from bridge.commands.attach_session import attach_session
 from bridge.commands.cancel_wake import cancel_wake
 from bridge.commands.detach_session import detach_session
+from bridge.commands.end_run import end_run
 from bridge.commands.find_stalls import find_stalls
 from bridge.commands.force_wake import force_wake
 from bridge.commands.heartbeat_session import heartbeat_session
 from bridge.commands.move_cursor import move_cursor
+from bridge.commands.move_run import move_run
 from bridge.commands.note_listening import note_listening
 from bridge.commands.pause_scope import pause_scope
 from bridge.commands.post_message import Draft, post_message
@@ -30,13 +32,16 @@ from bridge.commands.report_human_input import report_human_input
 from bridge.commands.resume_scope import resume_scope
 from bridge.commands.retry_wake import retry_wake
 from bridge.commands.rouse_agent import rouse_agent
+from bridge.commands.rouse_wake import rouse_wake
 from bridge.commands.set_thread_status import set_thread_status
 from bridge.commands.settle_wake import settle_wake
 from bridge.commands.touch_wake import Begun, touch_wake
 from bridge.commands.trigger_wake import trigger_wake
 from bridge.core.errors import CallerError, FenceRejected
 from bridge.core.policy import RungLimits
-from bridge.core.states import Evidence, MessageKind, Role, SessionStatus, ThreadStatus, WaitReason
+from bridge.core.run import Ended, Proved, Started
+from bridge.core.run import Event as RunEvent
+from bridge.core.states import Evidence, MessageKind, Role, RunResult, SessionStatus, ThreadStatus, WaitReason
 from bridge.db.deps import Deps
 from tests.shell.test_audit import broken_chains, broken_messages
 from tests.support.invariants import broken
@@ -62,6 +67,11 @@ POLICY = dataclasses.replace(
     turns_max=3,
     wakes_per_minute_max=10_000,
     stall_after_s=1.0,
+    resume=RungLimits(tries=2, accept_timeout_s=1.0, read_timeout_s=1.0),
+    spawn=RungLimits(tries=1, accept_timeout_s=1.0, read_timeout_s=1.0),
+    host_slots=2,
+    heartbeat_s_max=1.0,
+    crash_loop_limit=100,
 )
 """Everything happens within a second or two."""
 DRAFTS: list[dict[str, Any]] = [
@@ -154,6 +164,26 @@ class Hand:
                 why="as it is",
             )
 
+    def run(self) -> None:
+        """Something becomes of a process that was started: it shows itself, is asked to end, or is gone."""
+        rows = self.world.owner.rows(
+            "SELECT run_id FROM runs ORDER BY state <> 'ended' DESC, begun_at DESC LIMIT 4"
+        )
+        if not rows:
+            return
+        run_id = str(self.random.choice(rows)["run_id"])
+        events: list[RunEvent] = [
+            Started("boot", 1, 2, 3),
+            Proved("native", resumable=True),
+            Ended(self.random.choice(list(RunResult)), 1, "as it is"),
+            Ended(RunResult.EXITED, 0),
+        ]
+        if self.random.random() < 0.2:
+            end_run(self.deps, self.operator, run_id, "r")
+        else:
+            move_run(self.deps, WORKSPACE, run_id, self.random.choice(events), worker="hand")
+        rouse_wake(self.deps, WORKSPACE, self.wake())
+
     def ring(self) -> None:
         advance_wake(self.deps, WORKSPACE, self.wake(), "hand")
 
@@ -194,14 +224,14 @@ class Hand:
             pid=self.random.randrange(9_999),
             runtime="pty",
         )
-        if self.random.random() < 0.3:
+        if self.random.random() < 0.7:
             detach_session(self.deps, WORKSPACE, f"ses_{name}", term)
 
     def beat(self) -> None:
         name = self.agent()
         caller = self.world.caller(name)
         status = self.random.choice(list(SessionStatus))
-        heartbeat_session(self.deps, caller, f"ses_{name}", runtime="pty", resumable=False, status=status)
+        heartbeat_session(self.deps, caller, f"ses_{name}", runtime="pty", resumable=True, status=status)
         if self.random.random() < 0.3:
             report_human_input(self.deps, caller, f"ses_{name}")
         note_listening(self.deps, caller, for_s=1.0)
@@ -226,7 +256,7 @@ class Hand:
 
     def acts(self) -> Iterator[Callable[[], None]]:
         """What it does next, for ever."""
-        often = [self.post, self.read, self.deliver, self.deliver, self.deliver, self.ring]
+        often = [self.post, self.read, self.deliver, self.deliver, self.deliver, self.ring, self.run]
         seldom = [
             self.ack,
             self.ask,
@@ -275,6 +305,7 @@ def test_all_commands_at_once_never_deadlock_and_leave_everything_true(
     policies.policy = POLICY
     for name in AGENTS:
         world.live(name)
+        world.startable(name, slots=2)
     world.agent("olivia", human=True)
     threads = [world.thread(*AGENTS, "olivia", "mallory") for _ in range(3)]
     machines = [process(), process()]
@@ -292,6 +323,7 @@ def test_all_commands_at_once_never_deadlock_and_leave_everything_true(
     print(dict(total), world.owner.rows("SELECT state, count(*) FROM wakes GROUP BY 1"))
     assert deadlocks(world.owner) == 0
     assert total["done"] > HANDS
+    assert world.owner.value("SELECT count(*) FROM runs WHERE state = 'ended' AND proved_at IS NOT NULL") > 0
     calm_down(world, threads)
     assert broken(world.owner) == {}
     assert broken_chains(world.owner) == []

@@ -48,6 +48,20 @@ INVARIANTS: dict[str, str] = {
         SELECT w.wake_id FROM wakes w WHERE w.state IN ('touching', 'waiting') AND NOT EXISTS (
             SELECT FROM attempts x WHERE x.attempt_id = w.attempt_id AND x.closed_at IS NULL)
     """,
+    "an open run has the slot that its row names, and no slot is held by anything else": """
+        SELECT r.run_id, f.run_id AS of FROM (SELECT * FROM runs WHERE state <> 'ended') r
+        FULL JOIN (SELECT * FROM slots WHERE run_id IS NOT NULL) f ON f.run_id = r.run_id
+        WHERE r.run_id IS NULL OR f.run_id IS NULL OR (r.host, r.slot) <> (f.host, f.n)
+    """,
+    "an attempt in flight that starts a process has an open run": """
+        SELECT x.attempt_id FROM attempts x WHERE x.closed_at IS NULL AND x.rung IN ('resume', 'spawn')
+            AND NOT EXISTS (SELECT FROM runs r WHERE r.attempt_id = x.attempt_id AND r.state <> 'ended')
+    """,
+    "a run that nobody waits for, and that was not read, is asked to end": """
+        SELECT r.run_id FROM runs r JOIN attempts x USING (attempt_id)
+        WHERE r.state IN ('starting', 'running') AND x.closed_at IS NOT NULL AND NOT EXISTS (
+            SELECT FROM attempt_wakes y WHERE y.attempt_id = x.attempt_id AND y.result IN ('acked', 'already_active'))
+    """,
     "a wake's history has no gap and ends at its state": """
         SELECT w.wake_id FROM wakes w JOIN LATERAL (
             SELECT e.to_state, e.from_state, lead(e.from_state) OVER (ORDER BY e.n) AS next,
