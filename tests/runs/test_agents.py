@@ -69,7 +69,7 @@ def test_one_that_ignores_term_is_killed_after_the_grace(world: World) -> None:
 def test_one_that_ends_well_when_asked_was_killed_all_the_same(world: World) -> None:
     spec = world.start("polite")
     world.told(spec, "proved")
-    world.book.end(spec.run_id, "enough", 5.0)
+    world.book.end(spec.run_id, "enough", 5.0)  # longer than its own grace: who asks says how long
     assert world.ended(spec) == (0, "killed", "enough")
 
 
@@ -96,6 +96,22 @@ def test_who_forks_twice_in_a_session_of_its_own_without_an_environment_does_not
     until(lambda: len(living(spec.run_id)) >= 3, "its family")
     world.book.end(spec.run_id, "enough", 0.1)
     assert world.ended(spec)[1:] == ("killed", "enough")
+
+
+@pytest.mark.parametrize("how", ["together", "apart"])
+def test_who_forks_and_ends_faster_than_one_can_look_is_caught(world: World, how: str) -> None:
+    spec = world.start("chains", how)
+    world.told(spec, "proved")
+    world.book.end(spec.run_id, "enough", 0.1)
+    world.told(spec, "ended", GONE_S)
+    assert world.ended(spec)[1:] == ("killed", "enough")
+
+
+def test_a_shim_that_is_told_to_stop_ends_its_run_first(world: World) -> None:
+    spec = world.start("escapes")
+    world.told(spec, "proved")
+    os.kill(world.told(spec, "started")["shim_pid"], signal.SIGTERM)
+    assert world.ended(spec) == (-15, "killed", "its shim was told to stop")
 
 
 def test_orphans_that_end_are_buried(world: World) -> None:

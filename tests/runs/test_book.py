@@ -91,6 +91,9 @@ def test_the_same_run_never_starts_twice(world: World) -> None:
         ("native_id", "two\nlines"),
         ("native_id", "--dangerous"),
         ("session_id", "nul\0"),
+        ("kill_after_s", float("inf")),
+        ("kill_after_s", 0.0),
+        ("kill_grace_s", float("nan")),
         ("cwd", "relative"),
         ("cwd", "/nul\0"),
     ],
@@ -131,6 +134,15 @@ def test_the_files_of_a_run_are_private_and_its_token_goes_with_it(world: World)
     world.book.end(spec.run_id, "enough", 1.0)
     world.ended(spec)
     until(lambda: sorted(os.listdir(folder)) == ["host", "output.log"], "only the output stays")  # noqa: PTH208
+
+
+def test_nothing_is_put_where_others_may_write(world: World) -> None:
+    world.preset("says", "here")
+    world.settings.run_dir.mkdir()
+    world.settings.run_dir.chmod(0o777)
+    with pytest.raises(Unavailable, match="not ours alone"):
+        world.book.start(world.spec())
+    assert world.book.held() == set()
 
 
 def test_a_token_is_renewed_at_half_its_life_and_tried_again(world: World) -> None:

@@ -86,7 +86,7 @@ def nothing_lives(world: World) -> None:
 def test_nothing_outlives_its_worker_whenever_it_is_killed(world: World, part: str) -> None:
     world.preset(part, "{run_id}")
     chance = random.Random(SEED)
-    for number in range(10):
+    for number in range(15):
         with holder(world, 2, number * 2) as made:
             until(lambda made=made: made.count("ready"), "the holder is there")  # type: ignore[misc]
             pass_time(chance)
@@ -95,7 +95,7 @@ def test_nothing_outlives_its_worker_whenever_it_is_killed(world: World, part: s
 
 def test_nothing_outlives_its_shim_whenever_it_is_killed(world: World) -> None:
     chance = random.Random(SEED)
-    for number in range(20):
+    for number in range(30):
         spec = world.start("grows" if number % 2 else "escapes")
         shim = world.book._held[spec.run_id].shim
         assert shim is not None
@@ -178,6 +178,15 @@ def test_renewing_keeps_a_run_and_not_renewing_ends_it(world: World) -> None:
     assert process(started["pid"]) is not None
     status, result, why = world.ended(spec)
     assert (status, result, why) == (-9, "killed", "its host's term was not renewed in time")
+
+
+def test_a_stopped_shim_does_not_keep_its_run_beyond_the_term(world: World) -> None:
+    world.options = {"fence_s": 1.0}
+    spec = world.start("ignores")
+    os.kill(world.told(spec, "started")["shim_pid"], signal.SIGSTOP)
+    facts = world.told(spec, "ended", GONE_S)
+    assert (facts["result"], facts["why"]) == ("killed", "its host's term was not renewed in time")
+    assert living(spec.run_id) == {}
 
 
 def test_no_run_starts_after_the_term(world: World) -> None:

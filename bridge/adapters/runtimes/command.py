@@ -84,7 +84,14 @@ class RunBook:
         self._closed = False
         self._teller = Teller(clock, self._runs, self._done)
         self._reader = Reader(
-            watcher, self._files, settings.host_name, clock, self._runs, self._lock, self._teller.tell
+            watcher,
+            self._files,
+            settings.host_name,
+            fence_s,
+            clock,
+            self._runs,
+            self._lock,
+            self._teller.tell,
         )
         self._tokens = TokenKeeper(credentials, self._files, clock, self._runs, self._lock)
         self._wishes: queue.Queue[_Wish | None] = queue.Queue(RUNS_MAX + 1)
@@ -167,11 +174,12 @@ class RunBook:
         swept: set[str] = set()
         clean, deadline = 0, self._clock() + SWEEP_S
         while clean < CLEAN_LOOKS and self._clock() < deadline:
+            before = self.held()  # what is over a moment later was no orphan either
             found = marked(self._settings.host_name, self._files.folder)
-            left = found.keys() - keep - self.held()
-            swept |= left
-            killed = [kill_left(found[run_id], ()) for run_id in left]
-            clean = 0 if any(killed) else clean + 1
+            left = found.keys() - keep - before - self.held()
+            killed = {run_id for run_id in left if kill_left(found[run_id], ())}
+            swept |= killed
+            clean = 0 if killed else clean + 1
             if clean < CLEAN_LOOKS:
                 time.sleep(LEFT_S)
         if clean < CLEAN_LOOKS:

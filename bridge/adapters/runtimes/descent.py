@@ -26,6 +26,7 @@ class Process(NamedTuple):
 
     pid: int
     ppid: int
+    group: int
     started: int
 
 
@@ -44,7 +45,7 @@ def process(pid: int) -> Process | None:
     fields = stat.rpartition(b")")[2].split()  # the name before it may hold anything
     if fields[0] in b"ZX" and int(fields[17]) <= 1:  # with more threads, only its first one has ended
         return None
-    return Process(pid, int(fields[1]), int(fields[19]))
+    return Process(pid, int(fields[1]), int(fields[2]), int(fields[19]))
 
 
 def processes() -> list[Process]:
@@ -78,6 +79,28 @@ def send(one: Process, signum: int) -> None:
                 signal.pidfd_send_signal(fd, signum)
         finally:
             os.close(fd)
+
+
+def kill(victims: list[Process], spared: set[int]) -> None:
+    """Kill them, by their groups first: a group hears it as one, however fast its members fork and end.
+
+    `spared` are groups that are not theirs alone. Every other group of theirs is: a process can only join a
+    group of its own session, and runs begin with a session of their own.
+    """
+    for group in {one.group for one in victims} - spared:
+        with contextlib.suppress(OSError):
+            os.killpg(group, signal.SIGKILL)
+    for one in victims:
+        send(one, signal.SIGKILL)
+
+
+def own_children() -> list[int]:
+    """The children of this process, which has one thread; fast, and those to be buried are among them."""
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children", "rb") as file:  # noqa: PTH123 - as above
+            return [int(pid) for pid in file.read().split()]
+    except OSError:
+        return []
 
 
 def adopt_orphans() -> None:

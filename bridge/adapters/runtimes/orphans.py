@@ -12,12 +12,11 @@ Rules of this file:
 from __future__ import annotations
 
 import contextlib
-import signal
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from bridge.adapters.runtimes.command_spec import HOST_NAME, RUN_ID, TOKEN_FILE, Place
-from bridge.adapters.runtimes.descent import Process, below, process, processes, send
+from bridge.adapters.runtimes.descent import Process, below, kill, process, processes
 
 SHIM_MARK = "BRIDGE_SHIM"
 _NAMES = {name.encode(): name for name in (RUN_ID, HOST_NAME, TOKEN_FILE, SHIM_MARK)}
@@ -56,8 +55,7 @@ def kill_left(of_run: list[tuple[Process, bool]], seen: Iterable[Process]) -> bo
     others = [one for one, is_shim in of_run if not is_shim]
     roots = {one.pid for one in (*shims, *others, *seen) if _same(living.get(one.pid), one)}
     victims = [living[pid] for pid in roots - {one.pid for one in shims}] + below(roots, everyone)
-    for one in victims or shims:
-        send(one, signal.SIGKILL)
+    kill(victims or shims, {one.group for one in shims} if victims else set())
     return bool(victims or shims)
 
 

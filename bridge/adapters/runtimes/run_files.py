@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 from pathlib import Path
 from typing import Final
 
@@ -36,8 +37,16 @@ class RunFiles:
         return Place(self.folder / run_id)
 
     def make(self, place: Place, token: str) -> None:
-        """The run's directory with its token. Raises FileExistsError for a run that was here before."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """The run's directory with its token.
+
+        Raises FileExistsError for a run that was here before, PermissionError where others may write.
+        """
+        above = self.folder.parent
+        above.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = above.stat()
+        if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise PermissionError(f"{above} is not ours alone")
+        self.folder.mkdir(mode=0o700, exist_ok=True)
         place.folder.mkdir(mode=0o700)
         (place.folder / _OWNER).write_text(self._host_name, encoding="ascii")
         self.write_token(place, token)

@@ -14,6 +14,7 @@ import contextlib
 import selectors
 import signal
 import socket
+import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -24,11 +25,13 @@ import structlog
 from bridge.adapters.runtimes.orphans import kill_left, marked, seen_below
 from bridge.adapters.runtimes.run_files import RunFiles
 from bridge.adapters.runtimes.run_held import Held
+from bridge.adapters.runtimes.shim import GONE_GRACE_S
 from bridge.ports.runs import CRASHED, KILLED, LOST, RESULTS, RunWatcher
 
 CHUNK: Final = 64 * 1024
 LOOK_S: Final = 0.25  # between looks at what runs below the shims
 LEFT_S: Final = 0.02  # between looks for what a dead shim left
+STUCK_S: Final = 1.0  # beyond fence and grace
 EXIT_S: Final = 2.0  # from a shim's last word to its end
 CLEAN_LOOKS: Final = 2
 
@@ -43,6 +46,7 @@ class Reader:
         watcher: RunWatcher,
         files: RunFiles,
         host_name: str,
+        fence_s: float,
         clock: Callable[[], float],
         runs: Callable[[], list[Held]],
         lock: threading.RLock,
@@ -50,6 +54,7 @@ class Reader:
     ) -> None:
         """`runs` are those that are held now; `tell` says that there is something to tell."""
         self._watcher, self._files, self._host_name = watcher, files, host_name
+        self._fence_s = fence_s
         self._clock, self._runs, self._lock, self._tell = clock, runs, lock, tell
         self._selector = selectors.DefaultSelector()
         self._woken, self._waker = socket.socketpair()
@@ -200,11 +205,8 @@ class Reader:
         for held in self._runs():
             if held.shim is None or held.over:
                 continue
-            if held.link is not None and now >= held.overdue_at:
-                log.warning("run.shim_overdue", run_id=held.spec.run_id)
-                held.asked = held.asked or "it ran for too long"
-                held.shim.kill()
-                held.overdue_at = now + EXIT_S
+            if held.link is not None and held.last_word is None:
+                self._kill_if_stuck(held, held.shim, now)
             if held.hung_up_at is None:
                 continue
             if held.shim.poll() is None:
@@ -216,6 +218,17 @@ class Reader:
                 dead.append(held)
         if dead:
             self._end_what_is_left(dead)
+
+    def _kill_if_stuck(self, held: Held, shim: subprocess.Popen[bytes], now: float) -> None:
+        """A shim that is stopped or hangs does not end its run; we do."""
+        if now >= held.overdue_at:
+            held.asked = held.asked or "it ran for too long"
+        elif now >= self._renewed_at + self._fence_s + GONE_GRACE_S + STUCK_S:
+            held.asked = held.asked or "its host's term was not renewed in time"
+        else:
+            return
+        log.warning("run.shim_stuck", run_id=held.spec.run_id, why=held.asked)
+        shim.kill()
 
     def _end_what_is_left(self, dead: list[Held]) -> None:
         found = marked(self._host_name, self._files.folder)

@@ -31,6 +31,8 @@ from bridge.adapters.runtimes.descent import (
     below,
     boot_clock,
     die_with_parent,
+    kill,
+    own_children,
     processes,
     send,
 )
@@ -42,6 +44,7 @@ GONE_GRACE_S: Final = 3.0  # the longest grace when the worker or its term is go
 LEFT_GRACE_S: Final = 2.0  # for what an agent that ended left behind
 CHUNK: Final = 64 * 1024
 INBOX_BYTES_MAX: Final = 4 * 1024 * 1024
+KILL_BURST: Final = 20
 KILL_POLL_S: Final = (0.01, 0.5)
 
 # How it is started, with the folder that holds our package and the worker's pid as arguments: the folder comes
@@ -138,25 +141,37 @@ class Shim:
     def _check_time(self) -> None:
         now = boot_clock()
         if self.terminated:
-            self._end("its shim was told to stop", GONE_GRACE_S)
+            self._end("its shim was told to stop", self._gone_grace_s())
         if now >= self._fence_at:
             self._fence_at = math.inf
-            self._end("its host's term was not renewed in time", GONE_GRACE_S)
+            self._end("its host's term was not renewed in time", self._gone_grace_s())
         if now >= self._kill_at:
             self._kill_at = math.inf
             self._end(f"it ran for longer than {self._order['kill_after_s']:g} s", self._order["grace_s"])
         if now >= self._give_up_at:
-            for one in self._below():
-                send(one, signal.SIGKILL)
+            self._kill()
             self._kill_poll_s = min(self._kill_poll_s * 2, KILL_POLL_S[1])
             self._give_up_at = now + self._kill_poll_s
+
+    def _kill(self) -> None:
+        """Kill all there are. Who forks and ends faster than /proc is read becomes our child, and is hit as that."""
+        for _ in range(KILL_BURST):
+            for pid in own_children():  # not buried: their numbers are still theirs
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+            if not self._reap():
+                return
+        kill(self._below(), {os.getpgrp()})
 
     def _below(self) -> list[Process]:
         return below({os.getpid()}, processes())
 
+    def _gone_grace_s(self) -> float:
+        return min(self._order["grace_s"], GONE_GRACE_S)
+
     def _end(self, why: str, grace_s: float) -> None:
         """Let it end; only the first reason counts, and grace is only ever shortened."""
-        self._give_up_by(boot_clock() + max(0.0, min(grace_s, self._order["grace_s"])))
+        self._give_up_by(boot_clock() + max(0.0, grace_s))
         if not self._why and self._agent.status is None:
             self._why = why
             self._agent.terminate()
@@ -224,7 +239,7 @@ class Shim:
             data = b""
         if not data:
             self._link = None
-            self._end("its host's worker is gone", GONE_GRACE_S)
+            self._end("its host's worker is gone", self._gone_grace_s())
             return
         self._inbox += data
         self._obey()
@@ -271,8 +286,7 @@ def kill_everything() -> None:
                 pass
         except ChildProcessError:
             return
-        for one in below({os.getpid()}, processes()):
-            send(one, signal.SIGKILL)
+        kill(below({os.getpid()}, processes()), {os.getpgrp()})
         time.sleep(wait_s)
         wait_s = min(wait_s * 2, KILL_POLL_S[1])
 

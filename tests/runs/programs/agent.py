@@ -142,6 +142,18 @@ def grows(*rest: str) -> None:
     wait()
 
 
+def chains(*rest: str) -> None:
+    """Always another process: each starts the next one and ends, here in a session of its own, there not."""
+    if os.fork() == 0:
+        say("here")
+        while True:
+            if os.fork():
+                os._exit(0)
+            if rest[1] == "apart":
+                os.setsid()
+    wait()
+
+
 def buries_nobody(*_: str) -> None:
     """Orphans that end at once: whoever adopts them has to bury them."""
     for _number in range(20):
