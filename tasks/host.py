@@ -11,11 +11,9 @@ Rules of this file:
 
 from __future__ import annotations
 
-import platform
 import threading
 import time
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import structlog
@@ -35,6 +33,7 @@ from bridge.ports.tasks import host_queue
 from tasks.base import Scope, Starter, scope_of
 from tasks.claim_canary import ask_canaries
 from tasks.deliver_wake import crash_point
+from tasks.host_checks import machine, refuse_host
 from tasks.host_runs import RunKeeping, RunReports
 
 log = structlog.get_logger(__name__)
@@ -117,7 +116,7 @@ class Host:
     def __init__(self, scope: Scope) -> None:
         self._scope, self._container = scope, scope.container
         self._name = scope.settings.host_name
-        self._holder = f"{_machine()}/{scope.worker}"
+        self._holder = f"{machine(scope.settings)}/{scope.worker}"
         registrar = HostRegistrar(self._container, self._name)
         self.server = PtyServer(scope.settings.host_socket, registrar)
         self.runtime = PtyRuntime(self.server, typing=lambda: crash_point(scope.settings, "mid_typing"))
@@ -207,6 +206,7 @@ class HostStep(bootsteps.StartStopStep):
         """Begin to hold the host."""
         scope = scope_of(worker.app)
         scope.process = "host"
+        refuse_host(scope)
         self._thread = threading.Thread(target=self._hold, args=(scope,), name="host", daemon=True)
         self._thread.start()
 
@@ -231,12 +231,3 @@ class HostStep(bootsteps.StartStopStep):
             if self._stop.wait(SEE_EVERY_S):
                 break
         host.close()
-
-
-def _machine() -> str:
-    """This machine, in one start of it: a lock file means nothing beyond."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        boot = "?"
-    return f"{platform.node()}:{boot}"

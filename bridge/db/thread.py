@@ -98,6 +98,7 @@ messages = Table(
     UniqueConstraint("message_id"),
     one_of("kind", MessageKind),
     CheckConstraint("seq >= 1", name="seq"),
+    Index("ix_messages_notable", "thread_id", "seq", postgresql_where=text("kind <> 'chat'")),
     Index("ix_messages_reply", "in_reply_to", postgresql_where=text("in_reply_to IS NOT NULL")),
 )
 
@@ -114,6 +115,9 @@ findings = Table(
     when("updated_at"),
     one_of("status", FindingStatus),
     Index("ix_findings_fingerprint", "thread_id", "fingerprint"),
+    Index(
+        "ix_findings_open", "thread_id", "opened_seq", postgresql_where=text("status IN ('open', 'fixed')")
+    ),
 )
 
 

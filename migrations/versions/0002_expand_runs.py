@@ -22,6 +22,7 @@ OPEN = sa.text("state <> 'ended'")
 
 def upgrade() -> None:
     _widen()
+    _add_indexes()
     _add_slots()
     _add_runs()
     op.execute((SQL / "0002_security.sql").read_text(encoding="utf-8"))
@@ -43,6 +44,24 @@ def _widen() -> None:
         ["workspace_id", "host", "since"],
         unique=False,
         postgresql_where=sa.text("state = 'pending' AND reason = 'slot'"),
+    )
+
+
+def _add_indexes() -> None:
+    """What a summary looks for, in threads of any length."""
+    op.create_index(
+        "ix_messages_notable",
+        "messages",
+        ["thread_id", "seq"],
+        unique=False,
+        postgresql_where=sa.text("kind <> 'chat'"),
+    )
+    op.create_index(
+        "ix_findings_open",
+        "findings",
+        ["thread_id", "opened_seq"],
+        unique=False,
+        postgresql_where=sa.text("status IN ('open', 'fixed')"),
     )
 
 
@@ -118,6 +137,8 @@ def _add_runs() -> None:
 def downgrade() -> None:
     op.drop_table("runs")
     op.drop_table("slots")
+    op.drop_index("ix_findings_open", table_name="findings")
+    op.drop_index("ix_messages_notable", table_name="messages")
     op.drop_index("ix_wakes_slot", table_name="wakes")
     for name in ("cwd", "preset", "native_id"):
         op.drop_column("sessions", name)
