@@ -180,7 +180,9 @@ def test_an_end_asked_for_while_it_starts_is_not_lost(world: World) -> None:
     for _ in range(5):
         spec = world.start("ignores")
         world.book.end(spec.run_id, "changed our mind", 0.0)
-        assert world.ended(spec)[1:] == ("killed", "changed our mind")
+        status, result, why = world.ended(spec)
+        assert (result, why) == ("killed", "changed our mind")
+        assert status is not None, "its shim had to be killed, for it did not hear of it"
 
 
 def test_runs_end_by_themselves_while_others_are_started(world: World) -> None:
