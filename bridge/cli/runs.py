@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from bridge.cli.connection import AsJson, Data, TokenPath, Url, connect, show
-from bridge.cli.words import ago, clock, columns, exit_words, span, why
+from bridge.cli.words import ago, clock, columns, ended_words, span, why
 from bridge.client import Client
 
 app = typer.Typer(no_args_is_help=True)
@@ -69,7 +69,7 @@ def kill(
         if wait:
             run = _await_end(client, run)
     if run["state"] == "ended":
-        text = f"ended: {run_id}, {exit_words(run)}"
+        text = f"ended: {run_id}, {ended_words(run)}"
     else:
         text = f"ending: {run_id} on {run['host']}: {why(run['why'])}"
     wakes = " ".join(run["wakes"])
@@ -117,7 +117,7 @@ def _row(run: dict[str, Any]) -> tuple[str, ...]:
 def stands(run: dict[str, Any]) -> str:
     """How a run stands, in words."""
     if run["state"] == "ended":
-        return f"{exit_words(run)}: {why(run['why'])}"
+        return ended_words(run)
     if run["state"] == "ending":
         return f"asked to end {ago(run['end_asked_at'], run['now'])}: {why(run['why'])}"
     left_s = run["kill_in_s"]

@@ -70,9 +70,9 @@ def why(text: str | None) -> str:
     return harmless(text or "", WHY_CHARS_MAX)
 
 
-def exit_words(run: dict[str, Any]) -> str:
-    """How a run ended: `crashed (exit status 3)`, `killed (signal 15)`."""
+def ended_words(run: dict[str, Any]) -> str:
+    """How a run ended, and why: `crashed (exit status 3)`, `killed (signal 15): ended by olivia: it hangs`."""
     status = run["exit_status"]
-    if status is None:
-        return str(run["result"])
-    return f"{run['result']} (signal {-status})" if status < 0 else f"{run['result']} (exit status {status})"
+    how = "" if status is None else f"signal {-status}" if status < 0 else f"exit status {status}"
+    words = f"{run['result']} ({how})" if how else str(run["result"])
+    return words if run["why"] in (None, "", how, run["result"]) else f"{words}: {why(run['why'])}"

@@ -14,7 +14,10 @@ from bridge.core.caller import Caller
 from bridge.core.errors import NotFound
 from bridge.core.states import WAKE_OPEN, Receipt, WakeState
 from bridge.db.deps import Deps
+from bridge.db.uow import UnitOfWork
 from bridge.queries.threads import FOR_AGENT, takes_part
+
+RECIPIENTS_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +125,16 @@ SELECT thread_id, message_id, seq, sender_agent_id, created_at FROM messages
 WHERE thread_id = :thread_id AND seq = :seq
 """)
 _RECEIPTS = text(f"""
-SELECT p.agent_id, p.last_read_seq, o.offered_at, o.accepted_at, r.answered_at, w.wake_id, w.state, w.reason, w.why
+SELECT m.seq, m.sender_agent_id, m.created_at, p.agent_id, p.last_read_seq, o.offered_at, o.accepted_at, r.answered_at,
+    w.wake_id, w.state, w.reason, w.why
 FROM messages m JOIN participants p ON p.thread_id = m.thread_id
 LEFT JOIN LATERAL (
-    SELECT min(x.handed_at) AS offered_at, min(a.accepted_at) AS accepted_at
+    -- A process that never showed whose session it is was handed nothing, as far as can be known.
+    SELECT min(CASE a.rung WHEN 'live' THEN x.handed_at ELSE a.accepted_at END) AS offered_at,
+        min(a.accepted_at) AS accepted_at
     FROM wakes v JOIN attempt_wakes x ON x.wake_id = v.wake_id JOIN attempts a ON a.attempt_id = x.attempt_id
-    WHERE v.thread_id = m.thread_id AND v.agent_id = p.agent_id AND x.offered_seq >= m.seq AND x.handed_at IS NOT NULL
+    WHERE v.thread_id = m.thread_id AND v.agent_id = p.agent_id AND v.offered_seq >= m.seq AND x.offered_seq >= m.seq
+        AND x.handed_at IS NOT NULL
 ) o ON true
 LEFT JOIN LATERAL (
     SELECT min(n.created_at) AS answered_at FROM messages n
@@ -138,7 +145,9 @@ LEFT JOIN LATERAL (
     WHERE v.thread_id = m.thread_id AND v.agent_id = p.agent_id AND v.target_seq >= m.seq
     ORDER BY v.created_at DESC LIMIT 1
 ) w ON true
-WHERE m.thread_id = :thread_id AND m.seq = :seq AND {FOR_AGENT} ORDER BY p.agent_id LIMIT 1000
+WHERE m.thread_id = :thread_id AND m.seq BETWEEN :first AND :last AND {FOR_AGENT}
+    AND (CAST(:agent_id AS text) IS NULL OR p.agent_id = :agent_id)
+ORDER BY m.seq DESC, p.agent_id LIMIT :most
 """)
 
 
@@ -150,15 +159,49 @@ def receipts(deps: Deps, caller: Caller, thread_id: str, seq: int) -> Receipts:
         message = uow.run(_MESSAGE, params).mappings().one_or_none()
         if message is None:
             raise NotFound(thread_id=thread_id, seq=seq)
-        items = tuple(_receipt(dict(row), seq) for row in uow.run(_RECEIPTS, params).mappings())
+        wanted = {"thread_id": thread_id, "first": seq, "last": seq, "agent_id": None, "most": RECIPIENTS_MAX}
+        items = tuple(_receipt(dict(row)) for row in uow.run(_RECEIPTS, wanted).mappings())
     return Receipts(**message, items=items)
 
 
-def _receipt(row: dict[str, Any], seq: int) -> RecipientReceipt:
+@dataclass(frozen=True, slots=True)
+class MessageReceipt:
+    """How far the proof of one message goes for one recipient."""
+
+    seq: int
+    sender_agent_id: str
+    created_at: datetime
+    receipt: str
+    offered_at: datetime | None
+    accepted_at: datetime | None
+    answered_at: datetime | None
+
+
+def receipts_for(
+    uow: UnitOfWork, thread_id: str, agent_id: str, *, first: int, last: int, most: int
+) -> tuple[MessageReceipt, ...]:
+    """Those of the agent for the messages from `first` to `last`: the newest `most`, the oldest of them first."""
+    wanted = {"thread_id": thread_id, "first": first, "last": last, "agent_id": agent_id, "most": most}
+    rows = [dict(row) for row in uow.run(_RECEIPTS, wanted).mappings()]
+    return tuple(
+        MessageReceipt(
+            seq=row["seq"],
+            sender_agent_id=row["sender_agent_id"],
+            created_at=row["created_at"],
+            receipt=_receipt(row).receipt,
+            offered_at=row["offered_at"],
+            accepted_at=row["accepted_at"],
+            answered_at=row["answered_at"],
+        )
+        for row in reversed(rows)
+    )
+
+
+def _receipt(row: dict[str, Any]) -> RecipientReceipt:
     state = WakeState(row["state"]) if row["state"] else None
     return RecipientReceipt(
         agent_id=row["agent_id"],
-        receipt=_level(row, seq, state).value,
+        receipt=_level(row, row["seq"], state).value,
         offered_at=row["offered_at"],
         accepted_at=row["accepted_at"],
         answered_at=row["answered_at"],

@@ -12,7 +12,8 @@ from bridge.commands.trigger_wake import trigger_wake
 from bridge.core.caller import Caller
 from bridge.core.errors import Forbidden, IdempotencyConflict, InvalidArgument, InvalidTransition, NotFound
 from bridge.core.states import Evidence, Role
-from bridge.queries.wakes import explain_wake, list_wakes
+from bridge.queries.wake_story import explain_wake
+from bridge.queries.wakes import list_wakes
 from tests.support.invariants import broken
 from tests.support.world import TEST_POLICY, Clock, World, make_caller
 
@@ -190,10 +191,10 @@ def test_wakes_are_read_by_who_takes_part_and_by_nobody_else(
     world: World, thread: str, operator: Caller
 ) -> None:
     wake_id = world.pending(thread)
-    assert [view.wake_id for view in list_wakes(world.deps, operator)] == [wake_id]
-    assert [view.wake_id for view in list_wakes(world.deps, world.caller("alice"))] == [wake_id]
-    assert list_wakes(world.deps, world.caller("mallory")) == []
-    assert list_wakes(world.deps, make_caller("eve", Role.OPERATOR, workspace="ws_2")) == []
+    assert [view.wake_id for view in list_wakes(world.deps, operator).items] == [wake_id]
+    assert [view.wake_id for view in list_wakes(world.deps, world.caller("alice")).items] == [wake_id]
+    assert list_wakes(world.deps, world.caller("mallory")).items == ()
+    assert list_wakes(world.deps, make_caller("eve", Role.OPERATOR, workspace="ws_2")).items == ()
     with pytest.raises(Forbidden):
         list_wakes(world.deps, world.caller("host:local", Role.HOST))
     with pytest.raises(Forbidden):

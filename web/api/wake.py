@@ -8,7 +8,8 @@ from bridge.commands.force_wake import force_wake
 from bridge.commands.retry_wake import NO_REASON, retry_wake
 from bridge.commands.trigger_wake import trigger_wake
 from bridge.core.authority import Action
-from bridge.queries.wakes import explain_wake, get_wake, list_wakes
+from bridge.queries.wake_story import explain_wake
+from bridge.queries.wakes import get_wake, list_wakes
 from web.paging import from_cursor, to_cursor
 from web.routing import AnyCall, Call, NoBody, NoQuery, Own, Reply, route
 from web.schemas.wake import (
@@ -56,20 +57,17 @@ def trigger(call: Call[TriggerWake, NoQuery]) -> Reply:
 def list_(call: Call[NoBody, WakeQuery]) -> WakeList:
     """List wakes: all of the workspace, or those of the caller's own threads."""
     query = call.query
-    found = list_wakes(
+    page = list_wakes(
         call.deps,
         call.caller,
         state=query.state,
         agent=query.agent,
         thread=query.thread,
-        limit=query.limit + 1,
+        limit=query.limit,
         before=from_cursor(query.cursor),
     )
-    items = [WakeAnswer.model_validate(wake) for wake in found[: query.limit]]
-    more = len(found) > query.limit
-    return WakeList(
-        items=items, next_cursor=to_cursor((items[-1].created_at, items[-1].wake_id)) if more else None
-    )
+    items = [WakeAnswer.model_validate(wake) for wake in page.items]
+    return WakeList(items=items, next_cursor=to_cursor(page.mark), now=page.now)
 
 
 @route("GET", "/v1/wakes/{wake_id}", Action.READ_THREAD, answer=WakeAnswer, own=Own.BY_COMMAND)
@@ -80,7 +78,7 @@ def get(call: Call[NoBody, NoQuery]) -> WakeAnswer:
 
 @route("GET", "/v1/wakes/{wake_id}/explain", Action.READ_THREAD, answer=StoryAnswer, own=Own.BY_COMMAND)
 def explain(call: Call[NoBody, NoQuery]) -> StoryAnswer:
-    """The whole story of a wake: every transition and every attempt."""
+    """The whole story of a wake: every transition, attempt and run; what it waits for; what comes next."""
     return StoryAnswer.model_validate(explain_wake(call.deps, call.caller, call.path["wake_id"]))
 
 

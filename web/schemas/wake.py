@@ -55,6 +55,7 @@ class WakeAnswer(Answer):
     wake_id: str
     thread_id: str
     agent_id: str
+    host: str
     state: str
     reason: str
     target_seq: int
@@ -79,6 +80,7 @@ class WakeList(Answer):
 
     items: list[WakeAnswer]
     next_cursor: str | None
+    now: Moment
 
 
 class StepAnswer(Answer):
@@ -95,23 +97,96 @@ class StepAnswer(Answer):
     detail: dict[str, Any] | None
 
 
-class AttemptAnswer(Answer):
-    """One try on one rung in one session."""
+class AttemptRunAnswer(Answer):
+    """The process that an attempt started; where it is, for who may read the fleet."""
 
-    attempt_id: str
-    rung: str
-    session_id: str
-    worker: str | None
+    run_id: str
+    state: str
+    host: str | None
+    pid: int | None
+    preset: str
     begun_at: Moment
-    accepted_at: Moment | None
-    closed_at: Moment | None
+    started_at: Moment | None
+    proved_at: Moment | None
+    kill_at: Moment
+    ended_at: Moment | None
+    exit_status: int | None
     result: str | None
     why: str | None
 
 
-class StoryAnswer(Answer):
-    """The whole story of a wake."""
+class AttemptAnswer(Answer):
+    """One try on one rung in one session. `joined`: another wake's, whose line told of this one too."""
 
+    attempt_id: str
+    joined: bool
+    rung: str
+    session_id: str
+    worker: str | None
+    begun_at: Moment
+    offered_seq: int
+    handed_at: Moment | None
+    accepted_at: Moment | None
+    left_at: Moment | None
+    closed_at: Moment | None
+    result: str | None
+    why: str | None
+    run: AttemptRunAnswer | None
+
+
+class OutlookAnswer(Answer):
+    """What it waits for and until when, what ends that sooner, and what follows when nothing does."""
+
+    waits_for: str
+    until: Moment
+    sooner: list[str]
+    next: str
+    next_rung: str | None
+
+
+class RungAnswer(Answer):
+    """A rung as it stands now."""
+
+    rung: str
+    tried: int
+    tries: int
+    applies: bool
+    why_not: str | None
+
+
+class MessageReceiptAnswer(Answer):
+    """How far the proof of one message goes for the wake's agent."""
+
+    seq: int
+    sender_agent_id: str
+    created_at: Moment
+    receipt: str
+    offered_at: Moment | None
+    accepted_at: Moment | None
+    answered_at: Moment | None
+
+
+class ToldAnswer(Answer):
+    """Who was told of it."""
+
+    notice_id: str
+    audience: str
+    cause: str
+    text: str
+    count: int
+    last_at: Moment
+    acked_at: Moment | None
+
+
+class StoryAnswer(Answer):
+    """The whole story of a wake, as it stands at `now`; nothing lies ahead of one that has ended."""
+
+    now: Moment
     wake: WakeAnswer
+    outlook: OutlookAnswer | None
+    ladder: list[RungAnswer]
     steps: list[StepAnswer]
     attempts: list[AttemptAnswer]
+    receipts: list[MessageReceiptAnswer]
+    notices: list[ToldAnswer]
+    next_wake_id: str | None
