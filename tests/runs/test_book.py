@@ -122,6 +122,21 @@ def test_presets_tell_what_they_can_start_and_broken_ones_nothing(world: World) 
     (folder / "open.toml").chmod(0o666)
     found = world.book.presets()
     assert found == {"scripted": ["resume", "spawn"], "half": ["spawn"]}
+    (folder / "open.toml").chmod(0o600)
+    (folder / "half.toml").write_text('name = "half"\n[command]\nresume = ["true"]\n')
+    found = world.book.presets()
+    assert found == {"scripted": ["resume", "spawn"], "half": ["resume"], "open": ["spawn"]}
+
+
+def test_a_run_that_was_given_up_is_not_started_late(world: World) -> None:
+    world.preset("says", "here")
+    spec = world.spec()
+    assert world.book.refuse(spec.run_id)
+    with pytest.raises(Conflict, match="given up"):
+        world.book.start(spec)
+    held = world.start("ignores")
+    assert not world.book.refuse(held.run_id)
+    assert world.book.held() == {held.run_id}
 
 
 def test_the_files_of_a_run_are_private_and_its_token_goes_with_it(world: World) -> None:

@@ -30,8 +30,7 @@ from typing import Final
 import structlog
 
 import bridge
-from bridge.adapters.presets import load_preset, preset_names
-from bridge.adapters.presets.command import PresetError
+from bridge.adapters.presets.catalogue import Catalogue
 from bridge.adapters.runtimes.command_spec import Place, make_order, marks
 from bridge.adapters.runtimes.descent import boot_clock
 from bridge.adapters.runtimes.orphans import SHIM_MARK, kill_left, marked
@@ -79,6 +78,7 @@ class RunBook:
         self._lock = threading.RLock()
         self._held: dict[str, Held] = {}
         self._refused: OrderedDict[str, None] = OrderedDict()
+        self._catalogue = Catalogue(settings.presets_dir)
         self._files = RunFiles(settings)
         self._renewed_at = clock()
         self._closed = False
@@ -102,16 +102,7 @@ class RunBook:
 
     def presets(self) -> dict[str, list[str]]:
         """The presets that can start something here, and on which rungs; broken ones are left out, and logged."""
-        found: dict[str, list[str]] = {}
-        for name in preset_names(self._settings.presets_dir):
-            try:
-                command = load_preset(name, self._settings.presets_dir).command
-            except PresetError as error:
-                log.warning("preset.refused", preset=name, why=str(error))
-                continue
-            if command is not None:
-                found[name] = command.rungs
-        return found
+        return self._catalogue.startable()
 
     def start(self, spec: RunSpec) -> None:
         """Start the run and return when its shim is there with its order under way.
