@@ -244,6 +244,10 @@ class Client:
         """The workspace's agents."""
         return self.call("GET", "/v1/agents")
 
+    def pauses(self, **filters: Any) -> dict[str, Any]:  # noqa: ANN401  limit, cursor
+        """What is paused."""
+        return self.call("GET", "/v1/pause", params=filters)
+
     def pause(self, scope: str, reason: str) -> dict[str, Any]:
         """Pause waking in a scope."""
         return self.call("POST", "/v1/pause", json={"scope": scope, "reason": reason})

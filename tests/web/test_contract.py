@@ -55,6 +55,7 @@ PROMISED = {
     "GET /v1/policies/{scope}",
     "PUT /v1/policies/{scope}",
     "GET /v1/policies/{scope}/history",
+    "GET /v1/pause",
     "POST /v1/pause",
     "POST /v1/resume",
     "POST /v1/tokens",

@@ -165,3 +165,59 @@ def test_runs_are_listed_shown_and_ended(bridge: Bridge, world: World, clock: Cl
     assert (code, "there is nothing to kill" in err) == (1, True)
     code, _, err = bridge("runs", "show", "run_nobody", "--json")
     assert (code, json.loads(err)["error"]["code"]) == (1, "NOT_FOUND")
+
+
+def test_what_is_paused_is_shown_with_who_and_why(bridge: Bridge, world: World, clock: Clock) -> None:
+    assert bridge("pause")[1] == "nothing is paused\n"
+    code, out, _ = bridge("pause", "agent:bob", "--reason", "on holiday")
+    assert (code, out.startswith("paused: agent:bob (to end it: bridge resume agent:bob")) == (0, True)
+    world.live("bob")
+    wake_id = world.pending(world.thread("alice", "bob"))
+    clock.advance(60)
+    world.advance(wake_id)
+    out = bridge("pause")[1]
+    assert re.search(r"^PAUSED +SINCE +BY +WHY$", out, re.MULTILINE)
+    assert re.search(r"^agent:bob +1 min ago +olivia +on holiday$", out, re.MULTILINE)
+    assert out.endswith("1 wakes wait for that\n")
+    assert "waits for  it is paused: on holiday" in bridge("wake", "explain", wake_id)[1]
+    assert json.loads(bridge("pause", "--json")[1])["items"][0]["by"] == "olivia"
+    assert bridge("pause", "agent:bob")[0] == 2
+    assert "is no scope: all, workspace, host:NAME" in bridge("pause", "bob", "--reason", "x")[2]
+    assert bridge("resume", "agent:bob", "--reason", "back")[1] == "resumed: agent:bob\n"
+    assert "all is not paused" in bridge("resume", "--reason", "back")[2]
+
+
+def test_with_everything_but_the_database_dead_an_operator_at_the_console_pauses_all(
+    settings: Settings, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.thread("alice", "bob")
+    stack = {"url": "http://127.0.0.1:9", "database_url": settings.database_url}
+    settings.stack_file.write_text(json.dumps(stack))
+
+    def direct(*words: str) -> tuple[int, str, str]:
+        where = ("--direct", "--workspace", "ws_1", "--data", str(settings.data_dir))
+        code = run([*words, *where])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    assert direct("pause", "--reason", "all is on fire")[0] == 0
+    (row,) = world.owner.rows("SELECT * FROM pauses")
+    assert (row["workspace_id"], row["scope"], row["reason"]) == ("ws_1", "all", "all is on fire")
+    assert re.fullmatch(r"operator at the console \(\S.*\)", row["by"])
+    audited = world.owner.one("SELECT event, actor FROM audit_events WHERE resource_type = 'pause'")
+    assert (audited["event"], audited["actor"]) == ("pause.set", row["by"])
+    assert re.search(
+        r"^all +\S+ s ago +operator at the console \(.+\) +all is on fire$", direct("pause")[1], re.MULTILINE
+    )
+    assert json.loads(direct("pause", "--json")[1])["items"][0]["scope"] == "all"
+    assert direct("resume", "--reason", "out")[1] == "resumed: all\n"
+    assert world.owner.value("SELECT count(*) FROM pauses") == 0
+    code, _, err = direct("resume", "--reason", "out")
+    assert (code, "all is not paused" in err) == (1, True)
+    assert (
+        run(["pause", "--direct", "--workspace", "ws_x", "--data", str(settings.data_dir), "--reason", "x"])
+        == 1
+    )
+    assert "there is no workspace ws_x" in capsys.readouterr().err
+    settings.stack_file.write_text("{}")
+    assert direct("pause", "--reason", "x")[0] == 1

@@ -5,8 +5,18 @@ from __future__ import annotations
 from bridge.commands.pause_scope import pause_scope
 from bridge.commands.resume_scope import resume_scope
 from bridge.core.authority import Action
-from web.routing import Call, NoQuery, route
-from web.schemas.pause import PauseAnswer, PauseScope
+from bridge.queries.pauses import list_pauses
+from web.paging import from_cursor, to_cursor
+from web.routing import Call, NoBody, NoQuery, route
+from web.schemas.pause import PauseAnswer, PauseItem, PauseList, PauseQuery, PauseScope
+
+
+@route("GET", "/v1/pause", Action.READ_FLEET, query=PauseQuery, answer=PauseList)
+def list_(call: Call[NoBody, PauseQuery]) -> PauseList:
+    """List what is paused, since when, by whom and why."""
+    page = list_pauses(call.deps, call.caller, limit=call.query.limit, after=from_cursor(call.query.cursor))
+    items = [PauseItem.model_validate(pause) for pause in page.items]
+    return PauseList(items=items, next_cursor=to_cursor(page.mark), waiting=page.waiting, now=page.now)
 
 
 @route("POST", "/v1/pause", Action.PAUSE, body=PauseScope, answer=PauseAnswer)

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from pydantic import StringConstraints
 
-from web.schemas.base import Answer, Reason, Request
+from bridge.core.names import PAUSE_SCOPE_PATTERN
+from web.schemas.base import Answer, Moment, Paged, Reason, Request
 
-SCOPE_PATTERN = r"^(all|workspace|(host|runtime|agent|thread):[A-Za-z0-9][A-Za-z0-9._:@-]{0,127})$"
-Scope = Annotated[str, StringConstraints(pattern=SCOPE_PATTERN)]
+Scope = Annotated[str, StringConstraints(pattern=PAUSE_SCOPE_PATTERN)]
 
 
 class PauseScope(Request):
@@ -25,3 +25,25 @@ class PauseAnswer(Answer):
     scope: str
     paused: bool
     reason: str
+
+
+class PauseQuery(Paged):
+    """Which part of the list."""
+
+
+class PauseItem(Answer):
+    """One pause."""
+
+    scope: str
+    reason: str
+    by: str
+    created_at: Moment
+
+
+class PauseList(Answer):
+    """The oldest first; `waiting`: how many wakes wait for a pause to end."""
+
+    items: list[PauseItem]
+    next_cursor: str | None
+    waiting: int
+    now: Moment
