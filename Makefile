@@ -56,7 +56,7 @@ $(STAMP): requirements-dev.lock pyproject.toml
 # --- running it ---------------------------------------------------------------------------------
 
 .PHONY: demo
-demo: setup  ## Five scenes with real processes in under a minute; leaves nothing behind
+demo: setup  ## Eight scenes with real processes in about a minute; leaves nothing behind
 	@$(BIN)/bridge demo $(ARGS)
 
 .PHONY: up

@@ -1,4 +1,4 @@
-"""`bridge demo`: a play of five scenes with real processes, from start to end."""
+"""`bridge demo`: a play of eight scenes with real processes, from start to end."""
 
 import sys
 from pathlib import Path
@@ -18,7 +18,7 @@ def demo(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Tell it in JSON lines.")] = False,
 ) -> None:
-    """Play five scenes with real agents, from start to end; nothing is left behind. Fails if anything does."""
+    """Play eight scenes with real agents, from start to end; nothing is left behind. Fails if anything does."""
     from bridge.demo.play import Options, play
     from bridge.demo.timeline import Form
 

@@ -1,10 +1,15 @@
 """What the scripted agents answer: pure rules, messages in, acts out.
 
-An agent answers the last message that it read; nobody here answers a program (`ci`).
+Rules of this file:
+
+- An agent at a terminal (`answer`) answers the last message that it read; none answers a program (`ci`).
+- An agent that the bridge starts (`reply`) answers a question that stands last, whoever asks, and ends. What it knows
+  of the time before stands in its prompt.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +27,19 @@ FINDING: Mapping[str, Any] = {
     "line": 42,
     "text": TEXT,
 }
+RED_BUILD = "Build 513 is red: is the empty line fixed?"
+OUTLOOK = "What is still open for 1.4, and what did we decide?"
+BLOCKER: Mapping[str, Any] = {
+    "type": "finding_reported",
+    "finding_id": "F-7",
+    "severity": "high",
+    "file": "release.py",
+    "line": 7,
+    "text": "the changelog is not signed",
+}
+DECISION: Mapping[str, Any] = {"type": "decision", "text": "1.4 goes out on Friday"}
+NEWS = "News {number} of {count}"
+IS_ANYBODY_THERE = "News {number} of {count}: is anybody there?"
 _ARGUMENT = {"reviewer": "Tabs, as everywhere else.", "executor": "Spaces, as the formatter says."}
 _OTHER = {"reviewer": "executor", "executor": "reviewer"}
 
@@ -68,3 +86,20 @@ def _answer_operator(me: str, words: str) -> Act | None:
     if VERDICT in words and me == "executor":
         return Act("Spaces it is.", _OTHER[me], {"type": "decision", "text": "spaces"})
     return None
+
+
+_OPEN = re.compile(r"^Finding (\S+) in \S+: open", re.MULTILINE)
+_DECIDED = re.compile(r"^Decision in \S+, seq \d+, by .*:\n> (.*)$", re.MULTILINE)
+
+
+def reply(me: str, messages: Sequence[Message], prompt: str) -> str | None:
+    """What a started agent says to the question at the end of what it has just read; None: there is none."""
+    if not messages or messages[-1]["kind"] != "chat" or not str(messages[-1]["body"]).endswith("?"):
+        return None
+    if messages[-1]["body"] == RED_BUILD:
+        return f"It is fixed with {COMMIT}: build 514 will be green."
+    if messages[-1]["body"] == OUTLOOK:
+        is_open, decided = ", ".join(_OPEN.findall(prompt)), "; ".join(_DECIDED.findall(prompt))
+        return f"Open: {is_open or 'nothing'}. Decided: {decided or 'nothing'}."
+    count = "1 message" if len(messages) == 1 else f"{len(messages)} messages"
+    return f"{me} is here again, and has read {count} of this thread."

@@ -44,9 +44,9 @@ class Figures:
             f"messages         {self.messages} in {self.threads} threads",
             f"wakes            {sum(self.wakes.values())}: {outcomes}",
             f"attempts         {self.attempts}",
-            f"message to wake  {_row(self.message_to_wake)}    until the terminal showed that it took the line",
+            f"message to wake  {_row(self.message_to_wake)}    until the terminal, or the new process, took it",
             f"message to read  {_row(self.message_to_read)}    until the reader's cursor was there",
-            "                 (with everything that was made to wait: the human, the kills)",
+            "                 (with everything that was made to wait: the human, the kills, the breaker)",
         ]
 
 

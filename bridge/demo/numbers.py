@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from bridge.core.policy import Policy, RungLimits, to_data, validate
 
-_OFF = RungLimits(tries=0, accept_timeout_s=2.0, read_timeout_s=8.0)
-
 POLICY = Policy(
     live=RungLimits(tries=3, accept_timeout_s=2.0, read_timeout_s=8.0),
-    resume=_OFF,
-    spawn=_OFF,
+    resume=RungLimits(tries=2, accept_timeout_s=20.0, read_timeout_s=10.0),
+    spawn=RungLimits(tries=1, accept_timeout_s=15.0, read_timeout_s=10.0),
     backoff_s_initial=1.0,
     backoff_s_max=4.0,
     read_extension_s_max=16.0,
@@ -19,11 +17,13 @@ POLICY = Policy(
     recheck_s=1.0,
     seat_wait_s=5.0,
     lease_s=6.0,
-    wake_life_s_max=40.0,
+    wake_life_s_max=100.0,
     listen_grace_s=1.0,
     wakes_per_minute_max=60,
     turns_max=6,
-    breaker_s_initial=60.0,
+    kill_after_s=30.0,
+    kill_grace_s=2.0,
+    breaker_s_initial=3.0,
 )
 """The lease leaves room for typing (it is given up 3 s before its end) and is what a killed worker costs."""
 
@@ -56,4 +56,6 @@ def _flat(data: dict[str, object]) -> dict[str, object]:
 def _figure(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value)) or "-"
     return f"{value:g}" if isinstance(value, int | float) else str(value)

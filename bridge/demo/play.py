@@ -60,7 +60,8 @@ def play(options: Options, environment: Mapping[str, str], write: Callable[[str]
     timeline = Timeline(options.form, write)
     account = Account()
     with _folder(options.data) as folder, _interruptible():
-        theatre = _Theatre(timeline, account, Troupe(folder, _own(environment)))
+        troupe = Troupe(folder, _own(environment), _run_dir(folder))
+        theatre = _Theatre(timeline, account, troupe)
         interrupted = False
         try:
             theatre.play(keep=options.keep)
@@ -225,9 +226,14 @@ def _folder(given: Path | None) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(load_settings(data_dir=folder / "data").run_dir, ignore_errors=True)
+        shutil.rmtree(_run_dir(folder), ignore_errors=True)
         if given is None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run_dir(folder: Path) -> Path:
+    """Where the stack in this folder has its sockets, and its runs their files."""
+    return load_settings(data_dir=folder / "data").run_dir
 
 
 @contextlib.contextmanager

@@ -3,7 +3,8 @@
 Rules of this file:
 
 - Every process carries the play's mark in its environment, and so do all that it starts. Who overwrites its
-  environment (Postgres) is told by its working directory.
+  environment (Postgres) is told by its working directory, and who is given another one (a run of the bridge) by
+  where its token is.
 - Each leads its own session: Ctrl-C reaches the play alone, which ends them in order. When the play is killed, the
   kernel tells them. That signal comes when the *thread* that started them ends: start from the main thread.
 """
@@ -19,7 +20,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-MARK = "BRIDGE_DEMO"
+MARK = "WAKEBRIDGE_DEMO"
+RUN, TOKEN = "BRIDGE_RUN_ID", "BRIDGE_TOKEN_FILE"
+"""What the bridge marks the processes of a run with."""
 ASK_EVERY_S = 0.05
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
@@ -31,6 +34,7 @@ class Troupe:
 
     data: Path
     environment: Mapping[str, str]
+    run_dir: Path | None = None
     started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start(
@@ -89,11 +93,35 @@ class Troupe:
 
     def _ours(self, entry: Path) -> bool:
         try:
-            if f"{MARK}={self.data}".encode() in (entry / "environ").read_bytes().split(b"\0"):
+            environment = _environment(entry)
+            if environment.get(MARK) == str(self.data):
+                return True
+            if self.run_dir and environment.get(TOKEN, "").startswith(f"{self.run_dir}/"):
                 return True
             return str((entry / "cwd").readlink()).startswith(f"{self.data}/")
         except OSError:
             return False
+
+
+def of_run(run_id: str) -> list[int]:
+    """The processes of one run that live, found by the bridge's mark, whoever started them."""
+    return [
+        int(entry.name)
+        for entry in Path("/proc").iterdir()
+        if entry.name.isdigit() and _marked(entry, run_id) and not _zombie(entry)
+    ]
+
+
+def _marked(entry: Path, run_id: str) -> bool:
+    try:
+        return _environment(entry).get(RUN) == run_id
+    except OSError:
+        return False
+
+
+def _environment(entry: Path) -> dict[str, str]:
+    pairs = (entry / "environ").read_bytes().decode(errors="replace").split("\0")
+    return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
 
 
 def _setup(parent: int, terminal: int | None) -> Callable[[], None]:

@@ -8,8 +8,9 @@ from typing import Any
 
 from bridge.core.states import WAKE_OPEN
 from bridge.demo.figures import figures
-from bridge.demo.scenes import circles, human, kills, review, unheard
+from bridge.demo.scenes import circles, dead, dormant, human, kills, ladder, review, unheard
 from bridge.demo.stage import Stage, describe, sum_up
+from bridge.demo.starts import write_preset
 from bridge.demo.timeline import Timeline
 from bridge.demo.watch import Scene
 
@@ -40,11 +41,14 @@ SCENES = (
     Entry(2, "A human is typing: the wake waits, then goes through", human.play),
     Entry(4, "Two agents go in circles: blocked, unblocked, awake again", circles.play),
     Entry(5, "The host worker is killed in mid-delivery, then the broker", kills.play, alone=True),
+    Entry(6, "Nobody is at the terminal: executor is resumed, reads, and answers", dormant.play),
+    Entry(7, "An SRE shortens a deadline; builder is resumed twice in vain, then started anew", ladder.play),
+    Entry(8, "Thirty messages for an agent that cannot start: a few tries, one notice, all read", dead.play),
 )
 
 
 def seat(scene: Scene, stage: Stage) -> None:
-    """Wait until everybody sits at a terminal that the host worker knows, with its program at its prompt."""
+    """Wait until everybody sits at a terminal that the host worker knows; say how others are started."""
     names = sorted(stage.cast.players)
 
     def attached() -> list[str]:
@@ -57,6 +61,10 @@ def seat(scene: Scene, stage: Stage) -> None:
         lambda: f"attached: {attached()}",
     )
     scene.tell("demo", f"{sum_up(names)} sit at their terminals", "real processes under `bridge run`")
+    write_preset(stage, "executor", resume=[])
+    write_preset(stage, "builder", resume=["troubles=crash,hang"], spawn=[])
+    write_preset(stage, "sleeper", spawn=[f"needs={dead.needed(stage)}"])
+    scene.tell("demo", "says how agents are started here", f"3 presets in {stage.stack.data}/presets")
 
 
 def close(scene: Scene, stage: Stage, timeline: Timeline) -> None:

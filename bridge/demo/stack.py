@@ -60,10 +60,10 @@ class Stack:
         """A client as the stack's operator."""
         return Client(self.url, StackOperator(self.data))
 
-    def client(self, agent_id: str) -> Client:
-        """A client as an agent that is only a program, without a terminal."""
+    def client(self, agent_id: str, session_id: str | None = None, role: str = "participant") -> Client:
+        """A client as an agent that is only a program, without a terminal; or as somebody else with a role."""
         with self.operator() as operator:
-            issued = operator.issue_token(agent_id, role="participant", session_id=f"{agent_id}-demo")
+            issued = operator.issue_token(agent_id, role=role, session_id=session_id or f"{agent_id}-demo")
         return Client(self.url, FixedToken(str(issued["token"])))
 
     def pid(self, name: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bridge.client import Client
@@ -11,6 +12,7 @@ from bridge.core.policy import Policy
 from bridge.core.states import WAKE_FINAL
 from bridge.demo.cast import Cast
 from bridge.demo.figures import seconds
+from bridge.demo.ledger import Ledger
 from bridge.demo.stack import Stack
 from bridge.demo.watch import Scene
 
@@ -31,6 +33,24 @@ class Stage:
     ci: Client
     cast: Cast
     policy: Policy
+
+    @property
+    def folder(self) -> Path:
+        """Where the play keeps its files."""
+        return self.stack.data.parent
+
+    def started_file(self, name: str) -> Path:
+        """Where an agent that the bridge starts writes down what it does."""
+        return self.folder / f"{name}.started"
+
+    def started(self, name: str) -> Ledger:
+        """What an agent that the bridge started did."""
+        return Ledger(self.started_file(name))
+
+    def agent(self, name: str) -> dict[str, Any]:
+        """An agent's row."""
+        found: list[dict[str, Any]] = self.operator.agents()["items"]
+        return next(agent for agent in found if agent["agent_id"] == name)
 
     def thread(self, title: str, *people: str) -> str:
         """A new thread of these, each with its name as its role."""

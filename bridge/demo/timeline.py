@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.text import Text
 
 WHO_WIDTH = 9
+INDENT = 23
 WHAT_WIDTH = 62
 COLOURS = {
     "reviewer": "cyan",
@@ -28,6 +29,9 @@ COLOURS = {
     "planner": "magenta",
     "human": "bright_magenta",
     "deaf": "yellow",
+    "builder": "bright_green",
+    "sleeper": "yellow",
+    "sre": "bright_cyan",
     "ci": "blue",
     "operator": "bright_white",
     "bridge": "bright_blue",
@@ -97,6 +101,11 @@ class Timeline:
     def title(self, scene: int, words: str) -> None:
         """A scene begins."""
         self._out(Text(f"\n  {scene}  {words}", "bold"), "scene", {"scene": scene, "title": words})
+
+    def quote(self, scene: int, lines: Sequence[str]) -> None:
+        """What somebody was told, in its own lines."""
+        text = Text("\n".join(f"{'':{INDENT}}| {line}" for line in lines), "dim")
+        self._out(text, "quote", {"scene": scene, "lines": list(lines)})
 
     def page(self, title: str, rows: Sequence[str], data: Any) -> None:  # noqa: ANN401  anything that JSON knows
         """Some lines under a title; JSON gets `data` instead."""

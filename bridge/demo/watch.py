@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -75,6 +75,15 @@ class Scene:
     def tell(self, who: str, what: str, evidence: str = "") -> None:
         """Something happened in it."""
         self._timeline.tell(self.number, who, what, evidence)
+
+    def quote(self, lines: Sequence[str]) -> None:
+        """What somebody in it was told, in its own lines."""
+        self._timeline.quote(self.number, lines)
+
+    def pause(self, seconds: float) -> None:
+        """Let a moment pass. Raises Stopped."""
+        if self._account.stopped.wait(seconds):
+            raise Stopped
 
     def expect(self, what: str, met: bool, seen: object) -> None:  # noqa: FBT001  the verdict, named by `what`
         """It must be so now. Raises SceneFailed."""

@@ -2,7 +2,24 @@
 
 from typing import Any
 
-from bridge.demo.brain import DISPUTE, FINDING, REVIEW, VERDICT, Act, answer
+from bridge.core.prompt import OfferedThread, Woken, compose
+from bridge.core.states import Rung
+from bridge.core.summary import summarise
+from bridge.demo.brain import (
+    BLOCKER,
+    DECISION,
+    DISPUTE,
+    FINDING,
+    IS_ANYBODY_THERE,
+    NEWS,
+    OUTLOOK,
+    REVIEW,
+    VERDICT,
+    Act,
+    answer,
+    reply,
+)
+from tests.core.summaries import decided, facts, finding
 
 
 def system(body: str) -> dict[str, Any]:
@@ -51,3 +68,32 @@ def test_a_program_gets_no_answer() -> None:
 def test_whoever_has_no_part_answers_nothing() -> None:
     assert answer("planner", [system(REVIEW)]) is None
     assert answer("reviewer", []) is None
+
+
+def asked(body: str) -> dict[str, Any]:
+    return {"kind": "chat", "event": None, "body": body, "sender_agent_id": "ci"}
+
+
+def test_what_a_started_agent_knows_of_before_stands_in_its_prompt() -> None:
+    known = summarise(
+        facts(
+            findings=(finding(1, finding_id=str(BLOCKER["finding_id"]), text=str(BLOCKER["text"])),),
+            decisions=(decided(2, DECISION["text"]),),
+        )
+    )
+    thread = OfferedThread("th_1", "builder", 2, 3, 1, 3, 3, summary=known)
+    prompt = compose(Woken("builder", "ses_1", Rung.SPAWN, (thread,)), 16_384)
+    told = reply("builder", [asked(OUTLOOK)], prompt)
+    assert told == f"Open: {BLOCKER['finding_id']}. Decided: {DECISION['text']}."
+
+
+def test_a_started_agent_without_a_summary_knows_nothing_of_before() -> None:
+    assert reply("builder", [asked(OUTLOOK)], "") == "Open: nothing. Decided: nothing."
+
+
+def test_a_started_agent_answers_questions_alone() -> None:
+    news = [asked(NEWS.format(number=number, count=3)) for number in (1, 2)]
+    question = asked(IS_ANYBODY_THERE.format(number=3, count=3))
+    assert reply("sleeper", news, "") is None
+    assert reply("sleeper", [], "") is None
+    assert "3 messages" in str(reply("sleeper", [*news, question], ""))

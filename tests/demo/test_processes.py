@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from bridge.config import inherited_environment
 from bridge.core.errors import Conflict
 from bridge.demo.play import Options, play
-from bridge.demo.processes import Troupe
+from bridge.demo.processes import RUN, TOKEN, Troupe, of_run
 from bridge.demo.timeline import Form
 
 STARTS_ANOTHER = (
@@ -40,6 +41,20 @@ def test_what_a_process_started_is_found_too(troupe: Troupe, tmp_path: Path) -> 
     troupe.start([sys.executable, "-c", STARTS_ANOTHER], log=tmp_path / "log")
     until("both run", troupe, 2)
     assert all("python" in line for line in troupe.left())
+
+
+def test_a_run_is_found_by_where_its_token_is_and_by_its_own_mark(tmp_path: Path) -> None:
+    run_dir = tmp_path / "sockets"
+    troupe = Troupe(tmp_path / "data", inherited_environment(), run_dir)
+    marks = {RUN: "run_of_this_test", TOKEN: str(run_dir / "runs" / "run_1" / "token")}
+    stays = [sys.executable, "-c", "import signal; signal.pause()"]
+    with subprocess.Popen(stays, env=marks, cwd="/") as process:
+        until("it runs", troupe, 1)
+        assert of_run("run_of_this_test") == [process.pid]
+        assert of_run("run_of_another") == []
+        process.kill()
+    assert troupe.left() == []
+    assert of_run("run_of_this_test") == []
 
 
 def test_one_that_waits_to_be_buried_is_not_left(troupe: Troupe, tmp_path: Path) -> None:

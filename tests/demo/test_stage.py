@@ -49,4 +49,5 @@ def test_the_policys_table_has_every_number_and_marks_what_is_not_usual() -> Non
     for name in ("live.tries", "turns_max", "spawn_beside_live", "wake_life_s_max"):
         assert name in rows
     assert "* lease_s 6" in rows
+    assert "hosts -" in rows
     assert "*" not in " ".join(table(Policy()))

@@ -34,6 +34,15 @@ def test_what_belongs_to_no_scene_has_none() -> None:
     assert told(Happening(0.0, 0, "demo", "starts")).plain.split() == ["0.00", "s", "demo", "starts"]
 
 
+def test_what_somebody_was_told_stands_below_in_its_own_lines() -> None:
+    told_by, lines, _ = timeline(Form.PLAIN)
+    told_by.tell(6, "executor", "was given a prompt")
+    told_by.quote(6, ["You are", "", "To read:"])
+    quoted = lines[1].split("\n")
+    assert [line.strip() for line in quoted] == ["| You are", "|", "| To read:"]
+    assert quoted[0].index("|") == lines[0].index("was")
+
+
 def test_a_long_text_makes_no_second_line() -> None:
     out = io.StringIO()
     console = Console(file=out, width=40, force_terminal=True, color_system=None)
