@@ -14,7 +14,9 @@ from bridge.core.policy import Policy
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """One identity, bound to a host. `probe_at` is set while its breaker is open."""
+    """One identity, bound to a host. `probe_at` is set while its breaker is open;
+    `failures` counts how often it was opened since the last sign of life.
+    """
 
     workspace_id: str
     agent_id: str
@@ -40,19 +42,16 @@ def offer_seat(agent: Agent, session_id: str, *, held: bool) -> Agent:
 
 
 def wake_failed(agent: Agent, policy: Policy, now: datetime) -> Agent:
-    """The breaker opens, or stays open for longer."""
-    failures = agent.failures + 1
-    return replace(
-        agent,
-        failures=failures,
-        unreachable_since=agent.unreachable_since or now,
-        probe_at=now + policy.breaker(failures),
-    )
+    """The breaker opens. While it is open, more that fail say nothing new: each probe doubles its time."""
+    if agent.probe_at is not None and now < agent.probe_at:
+        return agent
+    return take_probe(replace(agent, unreachable_since=agent.unreachable_since or now), policy, now)
 
 
 def take_probe(agent: Agent, policy: Policy, now: datetime) -> Agent:
-    """One wake tries; the others wait until the next probe."""
-    return replace(agent, probe_at=now + policy.breaker(agent.failures + 1))
+    """One wake tries; the others wait until the next probe, twice as long."""
+    failures = agent.failures + 1
+    return replace(agent, failures=failures, probe_at=now + policy.breaker(failures))
 
 
 def ask_probe(agent: Agent, now: datetime) -> Agent:

@@ -83,6 +83,12 @@ def leave(wake: Wake, result: str) -> tuple[Effect, ...]:
     return (LeaveAttempt(wake.attempt_id, result),) if wake.state in IN_ATTEMPT and wake.attempt_id else ()
 
 
+def waits_in_vain(wake: Wake) -> bool:
+    """Whether what it started came to nothing, and it waits for somebody to come: its breaker is open since then."""
+    started = wake.tried.resume + wake.tried.spawn > 0
+    return started and wake.state is WakeState.PENDING and wake.reason is WaitReason.SEAT
+
+
 def fail(wake: Wake, why: str, *, tried: bool = True) -> Decision:
     """Ended badly: operators and sender are told, the agent's breaker opens, what was never offered is kept.
 
@@ -93,7 +99,7 @@ def fail(wake: Wake, why: str, *, tried: bool = True) -> Decision:
     text = f"{wake.agent_id} could not be woken ({tries_in_words(wake.tried)}): {why}"
     left = (OpenNext(wake.target_seq),) if wake.target_seq > wake.offered_seq else ()
     note = Notify(f"wake_failed:{wake.agent_id}", text)
-    marked = (MarkUnreachable(),) if tried else ()
+    marked = (MarkUnreachable(),) if tried and not waits_in_vain(wake) else ()
     return Decision(ended.state, (*marked, *left, *ended.effects, note))
 
 

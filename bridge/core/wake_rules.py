@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 
 from bridge.core.effects import (
     BeginAttempt,
+    Effect,
+    MarkUnreachable,
     MoveTo,
     Probe,
     TakeProbe,
@@ -49,6 +51,7 @@ from bridge.core.wake_judgement import (
     seat_over,
     wait,
     waiting,
+    waits_in_vain,
 )
 
 # --- pending ------------------------------------------------------------------------------------------
@@ -360,11 +363,15 @@ def _try_failed(wake: Wake, why: str, facts: Facts, policy: Policy, now: datetim
     if choice.rung is Rung.OPERATOR and choice.wait is None:
         return fail(wake, why)
     same = choice.rung is wake.rung and (choice.rung is Rung.SPAWN or failed.session_id == wake.session_id)
+    marked: tuple[Effect, ...] = ()
     if same:
         later = wait(failed, WaitReason.BACKOFF, now + policy.backoff(wake.tried.count(choice.rung)), now)
     else:
-        later = wait(failed, WaitReason.FALLBACK, now, now)
-    return Decision(later.state, (*leave(wake, "timeout"), *later.effects))
+        alone = choice.rung is Rung.OPERATOR
+        later = wait(failed, WaitReason.SEAT if alone else WaitReason.FALLBACK, now, now)
+        # Nothing is left to start: whoever comes is waited for, and no other wake starts the same in vain.
+        marked = (MarkUnreachable(),) if waits_in_vain(later.state) else ()
+    return Decision(later.state, (*marked, *leave(wake, "timeout"), *later.effects))
 
 
 # --- any open state ---------------------------------------------------------------------------------------

@@ -20,21 +20,27 @@ def test_a_session_that_takes_its_own_seat_again_has_a_new_term() -> None:
     assert (again.seat_session_id, again.seat_term) == ("s1", first.seat_term + 1)
 
 
-def test_each_failed_wake_opens_the_breaker_for_longer() -> None:
+def test_each_probe_that_fails_opens_the_breaker_for_longer() -> None:
     agent, minutes = AGENT, []
     for _ in range(7):
-        agent = wake_failed(agent, POLICY, NOW)
+        now = agent.probe_at or NOW
+        agent = wake_failed(agent, POLICY, now)
         assert agent.probe_at is not None
-        minutes.append((agent.probe_at - NOW).total_seconds() / 60)
+        minutes.append((agent.probe_at - now).total_seconds() / 60)
     assert minutes == [1, 2, 4, 8, 16, 30, 30]
     assert agent.unreachable_since == NOW
+
+
+def test_wakes_that_fail_while_the_breaker_is_open_say_nothing_new() -> None:
+    agent = wake_failed(AGENT, POLICY, NOW)
+    assert wake_failed(wake_failed(agent, POLICY, NOW), POLICY, at(59)) == agent
 
 
 def test_one_wake_probes_and_the_others_wait_for_the_next_probe() -> None:
     agent = wake_failed(AGENT, POLICY, NOW)
     probing = take_probe(agent, POLICY, at(60))
     assert probing.probe_at == at(60 + 120)
-    assert probing.failures == agent.failures
+    assert wake_failed(probing, POLICY, at(70)) == probing
 
 
 def test_any_sign_of_life_closes_the_breaker() -> None:

@@ -174,7 +174,7 @@ def test_raising_the_target_changes_the_target_alone(steps: list[Step]) -> None:
 def test_an_ack_has_a_cursor_at_what_was_offered(steps: list[Step]) -> None:
     for before, event, after, _ in walk(steps):
         if after.state is WakeState.ACKED and before.state is not WakeState.ACKED:
-            assert isinstance(event, CursorMoved | Due | TouchAllowed | HandedOver)
+            assert isinstance(event, CursorMoved | Due | TouchAllowed | HandedOver | RunOver)
             cursor = event.cursor if isinstance(event, CursorMoved) else event.facts.cursor
             assert after.offered_seq
             assert cursor >= after.offered_seq

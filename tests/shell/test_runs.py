@@ -354,9 +354,33 @@ def test_a_dead_agent_in_a_busy_thread_costs_a_few_starts_and_one_notice(
         row["rung"]: row["n"]
         for row in world.owner.rows("SELECT rung, count(*) AS n FROM runs GROUP BY rung ORDER BY rung")
     }
-    assert started == {"resume": 3, "spawn": 3}, "one ladder, and then one start for each probe of the breaker"
+    assert started == {"resume": 3, "spawn": 3}, (
+        "one ladder, and then one start for each probe of the breaker"
+    )
     notices = world.owner.rows("SELECT audience, count FROM notices WHERE cause LIKE 'wake_failed:%'")
     assert sorted(row["audience"] for row in notices) == ["*operators", "alice"]
+
+
+def test_thirty_wakes_of_a_dead_agent_in_as_many_threads_are_not_thirty_spawns(
+    world: World, clock: Clock, policies: FixedPolicies
+) -> None:
+    policies.policy = Policy()
+    world.startable("bob")
+    for _ in range(30):
+        world.post(world.thread("alice", "bob"))
+    for _ in range(120):
+        for wake_id in _due(world):
+            advanced = world.advance(wake_id)
+            if advanced.probe is not None:
+                begun = world.touch(wake_id)
+                world.settle(begun, Evidence.UNVERIFIED)
+                world.move(begun, CRASH)
+        clock.advance(1)
+        world.seen_host()
+    assert world.owner.value("SELECT count(*) FROM runs") == 1, "its prompt told of all"
+    agent = world.owner.one("SELECT * FROM agents WHERE agent_id = 'bob'")
+    assert agent["failures"] == 1
+    assert agent["unreachable_since"] is not None
 
 
 def _due(world: World) -> list[str]:
