@@ -17,10 +17,12 @@ RUN printf '#!/opt/venv/bin/python\nfrom bridge.cli.app import main\n\nmain()\n'
 FROM python:3.13-slim
 
 # A fixed id, so that volumes keep their owner from one image to the next. The folders are made here because
-# a new named volume takes owner and mode from the image: signing/ goes to the web process alone.
+# a new named volume takes owner and mode from the image: signing/ goes to the web process alone, host/ to the host's
+# worker.
 RUN groupadd --gid 10001 wakebridge \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin wakebridge \
-    && install -d -m 0700 -o 10001 -g 10001 /var/lib/wakebridge /var/lib/wakebridge/signing \
+    && install -d -m 0700 -o 10001 -g 10001 /var/lib/wakebridge \
+        /var/lib/wakebridge/signing /var/lib/wakebridge/host \
     && install -d -m 0755 -o 10001 -g 10001 /var/lib/wakebridge/public
 
 COPY --from=builder /opt/venv /opt/venv

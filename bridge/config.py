@@ -103,6 +103,12 @@ class Settings(BaseSettings):
 
     # Who and where this process is
     host_name: str = Field(default="local", pattern=HOST_NAME_PATTERN, description="host.<name>.")
+    drain_s: float = Field(
+        default=4.0,
+        ge=0,
+        le=600,
+        description="How long a host's worker that is told to stop lets its runs go on.",
+    )
     bind: str = Field(default="127.0.0.1", description="Address the web listens on.")
     port: int = Field(default=8765, ge=1, le=65535, description="Port the web listens on.")
     web_workers: int = Field(default=2, ge=1, le=64, description="Web worker processes.")

@@ -1,14 +1,18 @@
-"""Which machine a host's worker stands on."""
+"""Which machine a host's worker stands on, and which version of this code runs there."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import platform
+import tomllib
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from bridge.config import Settings
 
+PACKAGE = "wakebridge"
+PYPROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -23,3 +27,16 @@ def machine(settings: Settings) -> str:
         boot = "?"
     where = hashlib.sha256(os.fsencode(settings.run_dir)).hexdigest()[:8]
     return f"{platform.node().replace('/', '_')}:{boot}:{where}"
+
+
+def code_version() -> str:
+    """The version of this code: of the installed package, or, in an image, of the source tree that it runs from."""
+    try:
+        return version(PACKAGE)
+    except PackageNotFoundError:
+        pass
+    try:
+        with PYPROJECT.open("rb") as stream:
+            return str(tomllib.load(stream)["project"]["version"])
+    except (OSError, ValueError, KeyError):
+        return "?"

@@ -41,6 +41,7 @@ COMMANDS = {
     "inbox": Command("message", "Show what is unread."),
     "wake": Command("wake", "List, explain, force, cancel or retry wakes."),
     "runs": Command("runs", "List, show or end the processes that the bridge started."),
+    "host": Command("host", "Run the worker of a host on this machine; list hosts, or let one drain."),
     "token": Command("token", "Issue, revoke or inspect tokens."),
     "policy": Command("policy", "Show or change the numbers that steer waking, while it runs."),
     "pause": Command("pause", "Pause the waking."),

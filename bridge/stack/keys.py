@@ -42,6 +42,20 @@ def ensure_keys(settings: Settings) -> Ed25519PrivateKey:
     return key
 
 
+def prepare_keys(settings: Settings, now: int) -> None:
+    """As ensure_keys, and with a `token_file`, the host's first token into it: where no manager keeps a token fresh.
+
+    The host renews it itself from then on, as long as it is not away for the token's whole life.
+    """
+    key = ensure_keys(settings)
+    if settings.token_file is not None:
+        session_id = f"{HOST}-{secrets.token_hex(8)}"
+        agent_id = f"{HOST}:{settings.host_name}"
+        token = stack_token(key, settings, agent_id, HOST, now=now, session_id=session_id)
+        private_dir(settings.token_file.parent)
+        write_private(settings.token_file, token + "\n")
+
+
 def load_signing_key(file: Path) -> Ed25519PrivateKey:
     """Read the signing key; refuse one that others can read, or of another kind."""
     if file.stat().st_mode & 0o077:

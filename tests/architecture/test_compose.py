@@ -6,6 +6,8 @@ locked `check-jsonschema` ships it.
 
 import json
 import re
+import subprocess
+import sys
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from typing import Any
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
+
+from tests.stack.running import clean_environment
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = files("check_jsonschema") / "builtin_schemas" / "vendor" / "compose-spec.json"
@@ -80,6 +84,29 @@ def test_only_web_and_the_maker_of_the_keys_see_the_signing_key() -> None:
         name for name, service in services.items() if any("signing:" in v for v in service.get("volumes", []))
     ]
     assert sorted(holders) == ["keys", "web"]
+
+
+def test_only_the_host_and_the_maker_of_its_token_see_it() -> None:
+    services = load()["services"]
+    holders = [
+        name for name, service in services.items() if any("host:/" in v for v in service.get("volumes", []))
+    ]
+    assert sorted(holders) == ["host-local", "keys"]
+    files = {name: s.get("environment", {}).get("BRIDGE_TOKEN_FILE") for name, s in services.items()}
+    assert {name for name, file in files.items() if file} == {"host-local", "keys"}
+    assert files["host-local"] == files["keys"]
+    assert services["host-local"]["environment"]["BRIDGE_URL"] == "http://web:8765"
+
+
+def test_what_makes_the_keys_can_be_run(tmp_path: Path) -> None:
+    command = load()["services"]["keys"]["command"]
+    environment = clean_environment(
+        BRIDGE_DATA=str(tmp_path), BRIDGE_TOKEN_FILE=str(tmp_path / "host" / "token")
+    )
+    subprocess.run([sys.executable, *command[1:]], env=environment, check=True)
+    made = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert made == {"keys/jwks.json", "keys/metrics.token", "keys/signing.pem", "host/token"}
+    assert (tmp_path / "host" / "token").stat().st_mode & 0o777 == 0o600
 
 
 def test_every_process_waits_for_the_migration_and_none_for_a_healthy_broker() -> None:

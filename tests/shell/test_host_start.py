@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bridge.adapters.machine import machine
+from bridge.adapters.machine import PYPROJECT, code_version, machine
 from bridge.config import Settings
 from bridge.db.deps import Deps
 from bridge.db.host_term import HostTerms
@@ -86,3 +87,7 @@ def test_two_run_directories_on_one_machine_are_two_machines(tmp_path: Path) -> 
     assert machine(one) == machine(one) != machine(two)
     assert machine(one).rpartition(":")[0] == machine(two).rpartition(":")[0]
     assert "/" not in machine(one)
+
+
+def test_the_code_says_its_version() -> None:
+    assert code_version() == tomllib.loads(PYPROJECT.read_text())["project"]["version"]
