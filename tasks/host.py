@@ -14,12 +14,14 @@ from __future__ import annotations
 import threading
 import time
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import structlog
 from celery import bootsteps
 
 from bridge.adapters.host_credentials import HostCredentials
+from bridge.adapters.presets import NAME_FORM
 from bridge.adapters.runtimes.command import RunBook
 from bridge.adapters.runtimes.pty import PtyRuntime, PtyServer
 from bridge.bootstrap import Container
@@ -52,7 +54,7 @@ class HostRegistrar:
     def __init__(self, container: Container, host: str) -> None:
         self._container, self._deps, self._host = container, container.deps, host
 
-    def register(self, token: str, session_id: str, pid: int) -> Registered:
+    def register(self, token: str, session_id: str, pid: int, preset: object = None) -> Registered:
         """Attach the session that the token is for. Raises BridgeError."""
         claims = self._container.tokens.verify(token)
         if claims.session_id != session_id:
@@ -65,6 +67,8 @@ class HostRegistrar:
             host=self._host,
             pid=pid,
             runtime="pty",
+            preset=preset if isinstance(preset, str) and NAME_FORM.fullmatch(preset) else None,
+            cwd=_cwd_of(pid),
         )
         return Registered(claims.workspace_id, claims.agent_id, session_id, term)
 
@@ -87,6 +91,14 @@ class HostRegistrar:
         """Ready: what waits for it looks again. Busy: a sign of life besides."""
         if event in ("ready", "busy"):
             rouse_agent(self._deps, registered.workspace_id, registered.agent_id, alive=event == "busy")
+
+
+def _cwd_of(pid: int) -> str | None:
+    """Where the program's session stands: to be resumed there."""
+    try:
+        return str(Path(f"/proc/{pid}/cwd").readlink())
+    except OSError:
+        return None
 
 
 class _Starts(NamedTuple):

@@ -33,9 +33,16 @@ class OwnSession:
     """The session's client: its own token, renewed; issued anew by the stack when it is over (a machine slept)."""
 
     def __init__(
-        self, settings: Settings, url: str, agent_id: str, session_id: str, token: str | None
+        self,
+        settings: Settings,
+        url: str,
+        agent_id: str,
+        session_id: str,
+        token: str | None,
+        *,
+        resumable: bool = False,
     ) -> None:
-        self._settings, self._url = settings, url
+        self._settings, self._url, self._resumable = settings, url, resumable
         self._agent_id, self._session_id = agent_id, session_id
         self._given = token
         self._open(token or self._issued())
@@ -45,7 +52,8 @@ class OwnSession:
         return self._client.token()
 
     def heartbeat(self, session_id: str, *, runtime: str, resumable: bool, status: str) -> object:
-        """Say that the session lives."""
+        """Say that the session lives; whether it can be resumed, its preset says."""
+        resumable = resumable or self._resumable
         try:
             return self._client.heartbeat(session_id, runtime=runtime, resumable=resumable, status=status)
         except ApiError as error:
@@ -90,7 +98,7 @@ def run(
         raise typer.BadParameter("only with --headless: the terminal has it already", param_hint="--log")
     settings = load_settings(data_dir=data, url=url, token_file=token_file)
     try:
-        rules = Rules(**load_preset(preset, settings.presets_dir).screen.arguments())
+        program = load_preset(preset, settings.presets_dir)
     except PresetError as error:
         raise typer.BadParameter(str(error), param_hint="--preset") from error
     address, token = _bridge(settings)
@@ -107,7 +115,7 @@ def run(
         session_id=session_id,
         url=address,
         preset=preset,
-        rules=rules,
+        rules=Rules(**program.screen.arguments()),
         host_socket=settings.host_socket,
         private_dir=settings.run_dir / "agents",
         headless=headless,
@@ -115,7 +123,9 @@ def run(
         environment={"BRIDGE_DATA": None, "BRIDGE_DATA_DIR": None, "DATABASE_URL": None, "BROKER_URL": None},
     )
     try:
-        code = run_agent(options, OwnSession(settings, address, agent, session_id, token))
+        resumable = program.command is not None and "resume" in program.command.rungs
+        own = OwnSession(settings, address, agent, session_id, token, resumable=resumable)
+        code = run_agent(options, own)
     except httpx.HTTPError as error:
         raise Unavailable(f"no bridge answers at {address}: {error}") from error
     raise typer.Exit(code)

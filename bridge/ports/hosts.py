@@ -53,8 +53,8 @@ class Waiter:
 class Registrar(Protocol):
     """Lets runtimes in, and hears what becomes of them. Slow: it asks the database."""
 
-    def register(self, token: str, session_id: str, pid: int) -> Registered:
-        """The session is held from now on. Raises BridgeError when it may not be."""
+    def register(self, token: str, session_id: str, pid: int, preset: object) -> Registered:
+        """The session is held from now on, by a program of this preset. Raises BridgeError when it may not be."""
         ...
 
     def still_valid(self, token: str, registered: Registered) -> bool:

@@ -295,7 +295,7 @@ class PtyServer:
         token, session_id, pid = hello.get("token"), hello.get("session_id"), hello.get("pid")
         if not (isinstance(token, str) and isinstance(session_id, str) and isinstance(pid, int)):
             raise InvalidArgument("to register, give token, session_id and pid")
-        registered = self._registrar.register(token, session_id, pid)
+        registered = self._registrar.register(token, session_id, pid, hello.get("preset"))
         link.registered, link.token = registered, token
         key = (registered.workspace_id, registered.session_id)
         with self._lock:
@@ -306,7 +306,7 @@ class PtyServer:
             if not overtaken:
                 self._links[key] = link
         if overtaken:
-            raise Conflict("the session was registered anew meanwhile")
+            raise Conflict("it was registered anew meanwhile")
         if other is not None:
             other.hang_up()
         link.patience(0)
