@@ -135,7 +135,7 @@ def chaos(processes: Sequence[str], *, seed: int, say: Callable[[str], None]) ->
             world.quiet()
             say(f"load over after {world.posts()} acknowledged posts; waiting for every wake to end")
             began = time.monotonic()
-            wait_until("every wake ended", lambda: not _open_wakes(world.operator), WAKE_LIFE_S + 30, 0.5)
+            wait_until("every wake ended", lambda: not open_wakes(world.operator), WAKE_LIFE_S + 30, 0.5)
             account.all_ended_s = time.monotonic() - began
             _settle(world, account)
         finally:
@@ -155,7 +155,8 @@ def _kill(world: World, name: str, account: Account, say: Callable[[str], None])
     say(f"kill -9 {name}: posts go through again {account.back_s[name]:.1f} s later")
 
 
-def _open_wakes(operator: Api) -> int:
+def open_wakes(operator: Api) -> int:
+    """How many wakes have not ended; -1 when nobody says."""
     count = 0
     for state in ("pending", "delivering", "touching", "waiting"):
         answer = operator.try_once("GET", "/v1/wakes", params={"state": state, "limit": 200})
