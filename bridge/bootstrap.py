@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Literal
 
 from bridge.adapters.celery_gateway import CeleryGateway, Publisher
+from bridge.adapters.figures import Scraped
 from bridge.adapters.ids import Uuid7Ids
 from bridge.adapters.policies import CachedPolicies, read_policy
 from bridge.adapters.tokens import JwtTokens, tokens_of
@@ -82,7 +83,7 @@ def build(settings: Settings, *, process: Process) -> Container:
     gateway = CeleryGateway(Publisher(settings, keeping.host_names), keeping)
     seed = read_policy(settings.policy_file)
     policies = CachedPolicies(policy_loader(db, seed), seed)
-    deps = Deps(db=db, ids=ids, gateway=gateway, policies=policies, settings=settings)
+    deps = Deps(db=db, ids=ids, gateway=gateway, policies=policies, settings=settings, figures=Scraped())
     return Container(
         settings=settings,
         process=process,

@@ -43,6 +43,19 @@ wakes_open = Gauge("wakebridge_wakes_open", "Open wakes.", ["state"], multiproce
 message_to_wake = Histogram(
     "wakebridge_message_to_wake_seconds", "From a wake's birth to the line taken.", buckets=_LATENESS
 )
+wake_ack = Histogram(
+    "wakebridge_wake_ack_seconds",
+    "From a wake's birth to the cursor's ack, by the rung of its last try.",
+    ["rung"],
+    buckets=(*_LATENESS, 300.0, 900.0, 1800.0),
+)
+delivery_failures = Counter(
+    "wakebridge_delivery_failures", "Wakes that failed: operators and senders were told."
+)
+loop_detections = Counter(
+    "wakebridge_loop_detections", "Threads found going in circles, or standing still.", ["kind"]
+)
+escalations = Counter("wakebridge_escalations", "Threads that were escalated to a human.")
 tick_age = Gauge(
     "wakebridge_tick_age_seconds", "Since a tick last ran.", ["tick"], multiprocess_mode="livemin"
 )

@@ -84,11 +84,15 @@ class OpenNext:
 
 @dataclass(frozen=True, slots=True)
 class Notify:
-    """Tell the operators, and the sender, in words; notices are grouped by `cause`."""
+    """Tell the operators, and the sender, in words; notices are grouped by `cause`.
+
+    `loop` names the kind of circle, or standstill, that was found.
+    """
 
     cause: str
     text: str
     tell_sender: bool = True
+    loop: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

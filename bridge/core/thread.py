@@ -126,15 +126,15 @@ def _post(thread: Thread, event: Posted, policy: Policy, now: datetime) -> Decis
     if thread.status is S.RESOLVED:
         after = replace(after, status=S.ACTIVE, turns=0, progress_at=now, stalled=False)
     after = _count(thread, after, event, now)
-    circle = _circle(after, event, policy)
-    if circle is None:
+    found = _circle(after, event, policy)
+    if found is None:
         return Decision(after, (OpenWakes(),))
+    kind, circle = found
     if thread.type is ThreadType.CONVERSATION:
-        return Decision(
-            after, (OpenWakes(delay_s=policy.slow_s), Notify(f"circles:{thread.thread_id}", circle))
-        )
+        slowed = Notify(f"circles:{thread.thread_id}", circle, loop=kind)
+        return Decision(after, (OpenWakes(delay_s=policy.slow_s), slowed))
     blocked = replace(after, status=S.BLOCKED, blocked_reason=circle)
-    note = Notify(f"blocked:{thread.thread_id}", f"blocked: {circle}")
+    note = Notify(f"blocked:{thread.thread_id}", f"blocked: {circle}", loop=kind)
     return Decision(blocked, (CancelWakes(circle), OpenWakes(), note))
 
 
@@ -180,16 +180,17 @@ def _finding_delta(event: Posted) -> int:
     return 0
 
 
-def _circle(thread: Thread, event: Posted, policy: Policy) -> str | None:
+def _circle(thread: Thread, event: Posted, policy: Policy) -> tuple[str, str] | None:
+    """The kind of circle that this post closes, and its words."""
     if (
         event.event_type == "finding_reported"
         and event.finding
         and event.finding.reports + 1 >= policy.findings_max
     ):
-        return f"the same finding was reported {event.finding.reports + 1} times"
+        return "finding", f"the same finding was reported {event.finding.reports + 1} times"
     limit = policy.turns_limit(thread.participants)
     if thread.turns >= limit:
-        return f"{thread.turns} turns without progress"
+        return "turns", f"{thread.turns} turns without progress"
     return None
 
 
@@ -232,7 +233,8 @@ def _stall(thread: Thread, event: StallChecked, policy: Policy, now: datetime) -
         return Decision(thread)
     text = f"{thread.open_findings} open findings and no progress for {quiet.total_seconds():.0f} s"
     stalled = replace(thread, stalled=True, escalated=True)
-    return Decision(stalled, (Notify(f"stalled:{thread.thread_id}", text, tell_sender=False),))
+    note = Notify(f"stalled:{thread.thread_id}", text, tell_sender=False, loop="stall")
+    return Decision(stalled, (note,))
 
 
 def _nothing(thread: Thread, event: StallChecked, policy: Policy, now: datetime) -> Decision:

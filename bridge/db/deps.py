@@ -12,6 +12,7 @@ from bridge.core.errors import Conflict, Unavailable
 from bridge.db.gate import ThreadGate
 from bridge.db.uow import Database, UnitOfWork
 from bridge.db.wake_record import rouse
+from bridge.ports.figures import Figures, Uncounted
 from bridge.ports.gateway import Ring, TaskGateway
 from bridge.ports.ids import IdSource
 from bridge.ports.policies import PolicySource
@@ -27,14 +28,17 @@ class Deps:
     policies: PolicySource
     settings: Settings
     gate: ThreadGate = field(default_factory=ThreadGate)
+    figures: Figures = field(default_factory=Uncounted)
 
     @contextmanager
     def unit(
         self, workspace_id: str, caller: Caller | None = None, actor: str = "bridge"
     ) -> Iterator[UnitOfWork]:
-        """A unit of work whose rings go out after its commit, and only then."""
+        """A unit of work whose rings go out, and whose figures count, after its commit and only then."""
         with self.db.unit(workspace_id, caller, actor) as uow:
             yield uow
+        if uow.noted:
+            self.figures.note(uow.noted)
         rings = list(uow.rings)
         for agent_id in sorted(uow.roused):
             rings += self._rouse(workspace_id, agent_id, alive=False)

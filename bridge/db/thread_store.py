@@ -23,6 +23,7 @@ from bridge.db.thread import threads, to_core, to_row
 from bridge.db.uow import UnitOfWork
 from bridge.db.wake_record import insert_wake, record
 from bridge.db.wake_store import lock_open
+from bridge.ports.figures import Figure, Noted
 from bridge.ports.gateway import Ring
 from bridge.ports.ids import IdSource
 from bridge.ports.tasks import TaskName, host_queue
@@ -154,6 +155,8 @@ def record_thread(
         n, head = uow.audit(said, n=old.row["audit_n"], head=old.row["audit_head"], at=now)
         values |= {"audit_n": n, "audit_head": head}
     uow.run(update(threads).where(threads.c.thread_id == new.thread_id).values(**values))
+    if new.escalated and not old.thread.escalated:
+        uow.noted.append(Noted(Figure.ESCALATED))
     carry_out(uow, ids, policy, new, effects, now)
 
 
@@ -192,6 +195,8 @@ def _carry_out(
             message = system_message(ids, effect.text)
             store_message(uow, policy, thread.thread_id, message, [], now)
         case Notify():
+            if effect.loop:
+                uow.noted.append(Noted(Figure.LOOP_DETECTED, effect.loop))
             audiences = {OPERATORS} | (
                 {thread.last_sender} if effect.tell_sender and thread.last_sender else set()
             )

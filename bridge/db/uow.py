@@ -20,6 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from bridge.core.caller import Caller
 from bridge.core.errors import Conflict, InvalidArgument, Unavailable
 from bridge.db.audit import AuditEvent, audit_events, chain_hash
+from bridge.ports.figures import Noted
 from bridge.ports.gateway import Ring
 
 ACT_AS = {"app": "wakebridge_app", "keeper": "wakebridge_keeper"}
@@ -40,6 +41,7 @@ class UnitOfWork:
     roused: set[str] = field(
         default_factory=set
     )  # agents whose session became free: looked at after the commit
+    noted: list[Noted] = field(default_factory=list)
 
     def run(self, statement: Any, params: Mapping[str, Any] | None = None) -> CursorResult[Any]:  # noqa: ANN401
         """Execute one statement of this transaction."""

@@ -28,6 +28,7 @@ from bridge.core.policy import Policy
 from bridge.core.states import WAKE_OPEN, Rung, WaitReason, WakeState
 from bridge.core.wake_events import SignOfLife
 from bridge.db.agent_store import change_agent
+from bridge.db.figures import wake_figures
 from bridge.db.notice import OPERATORS
 from bridge.db.notice_store import tell
 from bridge.db.run_store import end_unread_run, insert_run, reserve_run
@@ -110,6 +111,8 @@ def _store(
     }
     if uow.run(_RECORD, values).rowcount != 1:
         raise Conflict("the wake was changed by another hand", wake_id=new.wake_id)
+    if moved:
+        uow.noted += wake_figures(new, now)
     if moved or asked or old.wake.reason is not new.reason or old.wake.accepted_at != new.accepted_at:
         uow.run(wake_events.insert(), _history(old, new, event, policy_version, now))
     if due_now:
