@@ -69,12 +69,18 @@ def agent(folder: Path, run: str, session: str) -> Iterator[None]:
             process.kill()
 
 
+def nothing_left(folder: Path) -> bool:
+    """Kill what lives; whether there was nothing."""
+    left = living(str(folder), f"{folder}/runs")
+    for one in left:
+        os.kill(one.pid, signal.SIGKILL)
+    return not left
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
-    for one in living(str(tmp_path), f"{tmp_path}/runs"):
-        os.kill(one.pid, signal.SIGKILL)
-    wait_until("nothing of it lives", lambda: not living(str(tmp_path), f"{tmp_path}/runs"), 10)
+    wait_until("nothing of it lives", lambda: nothing_left(tmp_path), 10)
 
 
 def found(folder: Path, kind: str) -> list[str]:
