@@ -6,7 +6,7 @@ from bridge.core.agent import ask_probe
 from bridge.core.authority import Action, check
 from bridge.core.caller import Caller
 from bridge.core.errors import InvalidTransition, ThreadNotOpen
-from bridge.core.states import WAKE_OPEN, WakeState
+from bridge.core.states import WAKE_OPEN, WAKE_READ, WakeState
 from bridge.db.agent_store import change_agent
 from bridge.db.deps import Deps
 from bridge.db.thread_store import is_member
@@ -40,5 +40,5 @@ def retry_wake(deps: Deps, caller: Caller, wake_id: str, reason: str = NO_REASON
 def _check(state: WakeState) -> None:
     if state in WAKE_OPEN:
         raise InvalidTransition(f"the wake is {state}: let it go on, or force it, or cancel it first")
-    if state in (WakeState.ACKED, WakeState.ALREADY_ACTIVE):
+    if state in WAKE_READ:
         raise InvalidTransition(f"the wake is {state}: the agent has read it, there is nothing to retry")

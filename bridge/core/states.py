@@ -20,6 +20,7 @@ class WakeState(StrEnum):
 
 WAKE_OPEN = frozenset({WakeState.PENDING, WakeState.DELIVERING, WakeState.TOUCHING, WakeState.WAITING})
 WAKE_FINAL = frozenset(WakeState) - WAKE_OPEN
+WAKE_READ = frozenset({WakeState.ACKED, WakeState.ALREADY_ACTIVE})
 
 
 class WaitReason(StrEnum):
