@@ -17,12 +17,14 @@ from bridge.core.policy import Policy
 from bridge.core.states import WAKE_FINAL, Evidence, MessageKind, Rung, ThreadStatus, WakeState
 from bridge.core.wake import TRANSITIONS, Handled
 from bridge.core.wake_events import (
+    Accepted,
     CancelAsked,
     CursorMoved,
     Due,
     HandedOver,
     Joined,
     Postponed,
+    RunOver,
     TargetRaised,
     TouchAllowed,
     Wake,
@@ -30,6 +32,7 @@ from bridge.core.wake_events import (
 from bridge.ports.runtime import Line
 from bridge.simulation.engine import Engine, seconds_of, us_of
 from bridge.simulation.records import HANDED, OPERATORS
+from bridge.simulation.run_checks import Broken, RunWatch
 from bridge.simulation.store import Change, Key, Message, Said, Store, ThreadRow, UnitOfWork
 
 SHUT = frozenset({ThreadStatus.BLOCKED, ThreadStatus.CLOSED})
@@ -38,14 +41,6 @@ TIMELESS = (TargetRaised, CancelAsked, CursorMoved)  # what is decided without t
 LATE_S_MAX = 7.5
 RELOST_S = 6.5
 Pair = tuple[str, str]
-
-
-class Broken(Exception):
-    """A rule does not hold: `rule` in words, `detail` what was seen."""
-
-    def __init__(self, rule: str, detail: str) -> None:
-        super().__init__(rule, detail)
-        self.rule, self.detail = rule, detail
 
 
 class Watch:
@@ -67,6 +62,8 @@ class Watch:
         self._offered: dict[Pair, int] = {}
         self._excused: dict[Pair, int] = {}
         self._seqs: dict[str, int] = dict.fromkeys(members, 0)
+        self._evidence: dict[str, Evidence] = {}  # by attempt
+        self.runs = RunWatch(self)
         store.watch = self.committed
 
     def require(self, holds: bool, rule: str, detail: object = "") -> None:  # noqa: FBT001  what it is about
@@ -85,6 +82,7 @@ class Watch:
         """Everything that a commit could have broken."""
         for said in uow.said:
             self._judge(said, uow)
+        self._rung(uow.ring)
         pairs: dict[Pair, None] = {}
         for key, (old, new) in changes.items():
             match key[0]:
@@ -100,12 +98,18 @@ class Watch:
                     self.require(len(new) <= 1, "one attempt in flight per session", f"{key[1]}: {new}")
                 case _:
                     continue
+        self.runs.committed(uow, changes)
         for key, (old, new) in changes.items():
             if key[0] == "thread":  # after the messages
                 self._thread(old, new)
                 pairs |= dict.fromkeys((key[1], name) for name in self.members[key[1]])
         for pair in pairs:
             self._covered(pair)
+
+    def _rung(self, rings: list[tuple[str, str]]) -> None:
+        for wake_id, host in rings:
+            here = host == self.store.get("wake", wake_id).host
+            self.require(here, "a ring goes to where its wake is", f"{wake_id}: {host}")
 
     def _judge(self, said: Said, uow: UnitOfWork) -> None:
         before, after, event = said.before, said.decision.state, said.event
@@ -133,6 +137,7 @@ class Watch:
             self._due(said)
         self._hands(said)
         self._burnt(said)
+        self._meant(said)
         if isinstance(event, CancelAsked) and said.hand == "operator":
             pair = (before.thread_id, before.agent_id)
             self._excused[pair] = max(self._excused.get(pair, 0), before.target_seq)
@@ -180,15 +185,32 @@ class Watch:
         event, before, after = said.event, said.before.tried, said.decision.state.tried
         burnt = sum(after.count(rung) - before.count(rung) for rung in RUNGS)
         handed = isinstance(event, HandedOver) and event.evidence in HANDED
-        lost = isinstance(event, Due) and said.before.state is WakeState.TOUCHING
+        lost = isinstance(event, Due | RunOver) and said.before.state is WakeState.TOUCHING
         may = handed or lost or isinstance(event, Joined)
         rule = "waiting, deferral and what was not touched burn no try"
         self.require(burnt <= (1 if may else 0), rule, f"{said.before.wake_id}: {type(event).__name__}")
+
+    def _meant(self, said: Said) -> None:
+        """Evidence says of an attempt what it shows, and of no other."""
+        before, after, event = said.before, said.decision.state, said.event
+        if isinstance(event, Accepted | RunOver) and event.attempt_id != before.attempt_id:
+            self.require(after == before, "what one attempt shows says nothing of another", before.wake_id)
+        if isinstance(event, HandedOver) and event.evidence is Evidence.ABSENT:
+            rule = "what was not found was offered to nobody"
+            self.require(after.offered_seq == before.offered_seq, rule, before.wake_id)
+        if isinstance(event, Joined):
+            told = self._evidence.get(event.attempt_id) is not Evidence.ABSENT
+            self.require(told, "only a line that was told tells of other wakes", before.wake_id)
 
     def _begun(self, wake: Wake, effect: BeginAttempt, event: object) -> None:
         facts = event.facts if isinstance(event, TouchAllowed) else None
         shut = facts is not None and facts.thread_status in SHUT and not facts.agent_is_operator
         self.require(not shut, "no wake is delivered in a blocked thread", wake.wake_id)
+        if facts is not None:
+            rule = "nothing is begun for what was read"
+            self.require(
+                self.store.get("cursor", wake.thread_id, wake.agent_id) < wake.target_seq, rule, wake.wake_id
+            )
         self.counts[f"attempt {effect.rung}"] += 1
 
     def _ended(self, said: Said) -> None:
@@ -211,7 +233,8 @@ class Watch:
             if message.kind is not MessageKind.SYSTEM and message.sender != wake.agent_id:
                 audiences[message.sender] = None
         for audience in audiences:
-            told = self.store.get("notice", wake.wake_id, audience) is not None
+            notice = self.store.get("notice", f"wake_failed:{wake.agent_id}", audience)
+            told = notice is not None and wake.wake_id in notice.wake_ids
             self.require(told, "a failed wake is told of", f"{wake.wake_id}: {audience}")
 
     def _in_time(self, wake_id: str, dies_s: float) -> None:
@@ -312,14 +335,16 @@ class Watch:
         rule = "Enter is pressed only into a box that holds our text and nothing else"
         self.require(box == line.key and not dialog, rule, f"{where}: {box!r}, dialog {dialog}")
 
-    def handed(self, evidence: Evidence) -> None:
-        """How a line went."""
+    def handed(self, attempt_id: str, evidence: Evidence) -> None:
+        """How a line went, or a start."""
+        self._evidence[attempt_id] = evidence
         self.counts[f"evidence {evidence}"] += 1
 
     # --- when it is over ----------------------------------------------------------------------------------------
 
     def finish(self) -> None:
         """What must hold when everything is quiet."""
+        self.runs.finish()
         for pair in self._need:
             self._covered(pair)
             wake_id = self.store.get("open", *pair)
@@ -337,7 +362,7 @@ class Watch:
                     for wake_id, offer in offers.items()
                     if self.store.get("wake", wake_id).wake.state not in WAKE_FINAL
                     and self.store.get("wake", wake_id).wake.attempt_id == key[1]
-                    and not offer.left
+                    and offer.result is None
                 ]
                 self.require(bool(within), "an attempt ends with the last wake in it", key[1])
 

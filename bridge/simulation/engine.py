@@ -109,6 +109,11 @@ class Engine:
         self._n += 1
         heapq.heappush(self._heap, (max(self.us, us_of(moment)), self._n, call, value))
 
+    def at_us(self, us: int, call: Callable[[Any], None]) -> None:
+        """Call it at that microsecond, or now when it is past."""
+        self._n += 1
+        heapq.heappush(self._heap, (max(self.us, us), self._n, call, None))
+
     def start(self, steps: Steps[None]) -> Process:
         """Begin a process."""
         process = Process(self, steps)

@@ -1,107 +1,36 @@
-"""Workers and what makes them look: the doorbell, two keepers, the standby. All of them fail.
+"""A hand: one task run for one ring, as `tasks/deliver_wake.py`.
 
-A hand is one task run for one ring, as `tasks/deliver_wake.py`: claim, look, commit `touching`, hand over, settle. Its
-worker may die, or the hand may freeze, between any two of its steps; a frozen one likes to come back when another
-hand is at the same wake.
+Claim, look, commit `touching`, hand over or start a process, settle. Its worker may die, or the hand may freeze,
+between any two of its steps; a frozen one likes to come back when another hand is at the same wake.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-from bridge.core.effects import BeginAttempt, Probe
-from bridge.core.errors import Conflict, FenceRejected, InvalidTransition
-from bridge.core.policy import Policy
-from bridge.core.states import WAKE_FINAL, Evidence, Rung, WaitReason
-from bridge.core.wake_events import Wake
+from bridge.core.effects import BeginAttempt
+from bridge.core.errors import (
+    BridgeError,
+    CallerError,
+    Conflict,
+    FenceRejected,
+    InvalidTransition,
+    Unavailable,
+)
+from bridge.core.run import Ended
+from bridge.core.states import Evidence, Rung, RunResult, WaitReason
 from bridge.ports.runtime import Handed, Line
-from bridge.simulation.checks import Watch
-from bridge.simulation.engine import SECOND, Dice, Engine, Park, Process, Steps, us_of
-from bridge.simulation.store import Duplicate, Store, WakeRow
-from bridge.simulation.terminal import Terminal
-from bridge.simulation.threads import Shell
+from bridge.simulation.engine import SECOND, Park, Steps
+from bridge.simulation.site import Site
+from bridge.simulation.store import Duplicate
+from bridge.simulation.wakes import Advanced
 
-LOOK_AHEAD_S = 1.2
-HELD_S, CONFIRMED_S = 1, 5
+if TYPE_CHECKING:
+    from bridge.simulation.hosts import Worker
+
 SETTLE_S = 1.0
 SETTLE_TRIES = 3
-
-
-@dataclass(slots=True)
-class Trouble:
-    """How likely each trouble is; all of it ends when the world calms down."""
-
-    kill: float = 0.0
-    freeze: float = 0.0
-    lose_ring: float = 0.0
-    double_ring: float = 0.0
-    delay_ring: float = 0.0
-    broker_up: bool = True
-    host_up: bool = True
-
-
-class Runtimes(Protocol):
-    """Where a hand finds what it is to touch."""
-
-    def terminal(self, session_id: str) -> Terminal | None:
-        """The process that holds the session now."""
-        ...
-
-    def start(self, wake: Wake, begun: BeginAttempt) -> Steps[Handed]:
-        """Start a process for the agent: resume, spawn."""
-        ...
-
-
-@dataclass(slots=True)
-class Site:
-    """What all hands share."""
-
-    engine: Engine
-    store: Store
-    shell: Shell
-    policy: Policy
-    rng: Dice
-    watch: Watch
-    trouble: Trouble
-    runtimes: Runtimes = field(init=False)
-    frozen: dict[str, list[Park]] = field(default_factory=dict)
-
-
-class Worker:
-    """One process with many hands; dies with all of them."""
-
-    def __init__(self, site: Site, name: str, *, has_runtime: bool) -> None:
-        self.site, self.name, self.has_runtime = site, name, has_runtime
-        self.alive = True
-        self._hands: list[tuple[Hand, Process]] = []
-        self._n = 0
-
-    def take(self, wake_id: str) -> None:
-        """Look at a wake."""
-        if self.alive:
-            self._n += 1
-            hand = Hand(self.site, self, f"{self.name}.{self._n}", wake_id)
-            self._hands = [it for it in self._hands if it[1].alive]
-            self._hands.append((hand, self.site.engine.start(hand.look())))
-
-    def die(self, back_s: float | None = None) -> None:
-        """Killed where it stands, hands and all; it comes back after a while."""
-        if not self.alive:
-            return
-        self.alive = False
-        self.site.watch.note(f"{self.name} is killed")
-        self.site.watch.counts["workers killed"] += 1
-        for hand, process in self._hands:
-            if hand.typing and process.alive:
-                self.site.watch.faults[hand.wake_id] += 1
-            process.kill()
-        self._hands = []
-        self.site.engine.after(back_s or self.site.rng.choice((0.5, 1.5, 4.0)), self.come_back)
-
-    def come_back(self, _: object = None) -> None:
-        """Started again."""
-        self.alive = True
+SETTLE_PAUSE_S = 0.3
 
 
 class Hand:
@@ -116,55 +45,91 @@ class Hand:
         """As far as it comes."""
         watch = self._site.watch
         try:
+            yield from self._awake()
             advanced = yield from self._site.shell.advance(self.wake_id, self._name)
             if advanced.absorbed:
                 watch.absorbed(advanced.wake)
             if advanced.probe is None:
                 return
             yield from self._step("claimed")
-            yield from self._deliver(advanced.wake, advanced.probe)
+            yield from self._deliver(advanced, advanced.probe.fence)
         except FenceRejected:
             watch.counts["refused by its fence"] += 1
             watch.note(f"{self._name} is refused by its fence ({self.wake_id})")
         except (Conflict, InvalidTransition, Duplicate):
             watch.counts["conflict"] += 1
+        except Unavailable:
+            watch.counts["database not reached"] += 1
+            watch.lost_rings[self.wake_id] += 1
+            watch.faults[self.wake_id] += self.typing  # what it saw is known to nobody
 
-    def _deliver(self, wake: Wake, probe: Probe) -> Steps[None]:
-        shell, rung = self._site.shell, probe.rung
-        refused = self._refused(wake, probe)
+    def _deliver(self, advanced: Advanced, fence: int) -> Steps[None]:
+        shell, wake = self._site.shell, advanced.wake
+        refused = self._refused(advanced)
         yield from self._step("looked")
         if refused:
             reason, why = refused
-            yield from shell.postpone(self.wake_id, probe.fence, reason, why, self._name)
+            yield from shell.postpone(self.wake_id, fence, reason, why, self._name)
             return
-        begun = yield from shell.touch(self.wake_id, probe.fence, self._name)
+        begun = yield from shell.touch(self.wake_id, fence, self._name)
         if begun is None:
+            return
+        if wake.rung is not Rung.LIVE:
+            yield from self._start(begun)
             return
         self.typing = True
         self._thaw_others()
         yield from self._step("touching")
-        handed = yield from self._hand_over(wake, begun, rung)
-        self._site.watch.handed(handed.evidence)
+        handed = yield from self._hand_over(begun)
+        self._site.watch.handed(begun.attempt_id, handed.evidence)
         yield from self._step("before the outcome")
         yield from self._settle(begun, handed)
 
-    def _refused(self, wake: Wake, probe: Probe) -> tuple[WaitReason, str] | None:
-        if not self._worker.has_runtime:
+    def _refused(self, advanced: Advanced) -> tuple[WaitReason, str] | None:
+        wake = advanced.wake
+        if self._worker.elsewhere(advanced.host):
             return WaitReason.HOST, "this worker stands on another host"
-        if probe.rung is not Rung.LIVE:
+        if wake.rung is not Rung.LIVE:
             return None
-        terminal = self._site.runtimes.terminal(probe.session_id)
-        if terminal is None:
+        terminal = self._site.runtimes.terminal(wake.session_id or "")
+        if terminal is None or terminal.host != self._worker.host:
             return WaitReason.SEAT, "not connected"
         probed = terminal.probe(self._site.policy.defer_quiet_s, force=wake.forced)
         return None if probed.free else (probed.reason or WaitReason.BUSY, probed.why)
 
-    def _hand_over(self, wake: Wake, begun: BeginAttempt, rung: Rung) -> Steps[Handed]:
-        left_s = self._site.policy.lease_s - (self._site.engine.us - self._since) / SECOND - SETTLE_S
+    # --- a process is started ------------------------------------------------------------------------------------
+
+    def _start(self, begun: BeginAttempt) -> Steps[None]:
+        site = self._site
+        self._thaw_others()
+        yield from self._step("before its start")
+        run = site.store.rows["run", site.store.rows["run of", begun.attempt_id]]
+        try:
+            self._worker.start(run, begun, self._left_s())
+        except CallerError:
+            handed = Handed(Evidence.GONE, WaitReason.HOST, "it could not be started")
+        except BridgeError as error:
+            handed = Handed(Evidence.NOT_TOUCHED, WaitReason.HOST, error.detail)
+        else:
+            handed = Handed(Evidence.UNVERIFIED, why="its process was started")
+        site.watch.handed(begun.attempt_id, handed.evidence)
+        yield from self._step("started" if handed.evidence is Evidence.UNVERIFIED else "not started")
+        if handed.evidence is not Evidence.GONE:
+            yield from self._settle(begun, handed)
+        if handed.evidence is not Evidence.UNVERIFIED:
+            never = Ended(RunResult.CRASHED, None, handed.why)
+            yield from site.shell.move_run(run.run_id, never, self._name)
+
+    def _left_s(self) -> float:
+        """Of its lease, by its own clock."""
+        return self._site.policy.lease_s - (self._site.engine.us - self._since) / SECOND - SETTLE_S
+
+    # --- a line is typed -----------------------------------------------------------------------------------------
+
+    def _hand_over(self, begun: BeginAttempt) -> Steps[Handed]:
+        left_s = self._left_s()
         if left_s < 1:
             return Handed(Evidence.NOT_TOUCHED, WaitReason.SLOT, "this worker was too slow")
-        if rung is not Rung.LIVE:
-            return (yield from self._site.runtimes.start(wake, begun))
         terminal = self._site.runtimes.terminal(begun.session_id)
         if terminal is None:
             return Handed(Evidence.GONE, WaitReason.SEAT, "not connected")
@@ -185,14 +150,25 @@ class Hand:
                 yield from self._site.shell.settle(
                     self.wake_id, begun, handed.evidence, handed.reason, handed.why, self._name
                 )
-            except Conflict:
+            except (Conflict, Unavailable):
                 if not left:
                     raise
+                yield SETTLE_PAUSE_S
             else:
                 break
-        if handed.evidence is Evidence.UNVERIFIED and self._site.rng.chance(0.4):
-            yield self._site.rng.random() * 2
+        late = handed.evidence is Evidence.UNVERIFIED and begun.rung is Rung.LIVE
+        if late and self._site.rng.chance(0.4):
+            yield self._site.rng.choice((0.2, 1.0, 1.8, 6.0))
             yield from self._site.shell.accept(self.wake_id, begun.attempt_id)
+
+    def _awake(self) -> Steps[None]:
+        """Its whole worker may be stopped."""
+        if self._worker.frozen:
+            self._site.watch.lost_rings[self.wake_id] += 1
+            if self.typing:
+                self._site.watch.faults[self.wake_id] += 1
+        while self._worker.frozen:
+            yield 0.2
 
     def _step(self, stage: str) -> Steps[None]:
         """Between two steps: the worker may die here, or the hand may freeze."""
@@ -211,6 +187,8 @@ class Hand:
             site.watch.note(f"{self._name} thaws ({stage}, {self.wake_id})")
         else:
             yield site.rng.choice((0.001, 0.01, 0.05))
+        if self._worker.frozen:
+            yield from self._awake()
 
     def _fault(self, stage: str, what: str) -> None:
         self._site.watch.note(f"{self._name} is {what}: {stage} ({self.wake_id})")
@@ -223,112 +201,3 @@ class Hand:
         for park in self._site.frozen.pop(self.wake_id, []):
             if self._site.rng.chance(0.7):
                 self._site.engine.after(self._site.rng.random() * 0.4, park.wake)
-
-
-class Doorbell:
-    """The broker between whoever rings and the workers: loses, doubles, delays."""
-
-    def __init__(self, site: Site, workers: list[Worker]) -> None:
-        self._site, self._workers = site, workers
-
-    def ring(self, wake_ids: list[str]) -> None:
-        """After a commit: sent and confirmed; or not sent, and the row says so; or nobody is left to."""
-        for wake_id in wake_ids:
-            if self._site.rng.chance(self._site.trouble.lose_ring / 2):
-                self._site.watch.lost_rings[wake_id] += 1
-                self._site.watch.counts["rings never sent"] += 1
-            else:
-                self.publish(wake_id)
-
-    def publish(self, wake_id: str) -> None:
-        """One ring."""
-        trouble, rng = self._site.trouble, self._site.rng
-        sent = trouble.broker_up
-        self._mark(wake_id, sent=sent)
-        if not sent:
-            return
-        if rng.chance(trouble.lose_ring):
-            self._site.watch.lost_rings[wake_id] += 1
-            self._site.watch.counts["rings lost"] += 1
-            return
-        late_s = rng.choice((1.0, 3.0)) if rng.chance(trouble.delay_ring) else rng.choice((0.002, 0.03))
-        if rng.chance(trouble.delay_ring):
-            self._site.watch.lost_rings[wake_id] += 1
-        self._site.engine.after(late_s, self.deliver, wake_id)
-        if rng.chance(trouble.double_ring):
-            self._site.watch.counts["rings doubled"] += 1
-            self._site.engine.after(rng.choice((0.0, 0.05, 2.0)), self.deliver, wake_id)
-
-    def deliver(self, wake_id: str) -> None:
-        """To one of the workers; one that is down takes the ring with it."""
-        here = [worker for worker in self._workers if worker.has_runtime is self._site.trouble.host_up]
-        worker = self._site.rng.choice(here)
-        if not worker.alive:
-            self._site.watch.lost_rings[wake_id] += 1
-        worker.take(wake_id)
-
-    def _mark(self, wake_id: str, *, sent: bool) -> None:
-        """`rung_until`, as publisher and keeper set it: only of what is due, and not of what a hand holds."""
-        store = self._site.store
-        row: WakeRow = store.get("wake", wake_id)
-        held = store.is_locked("wake", row.wake.thread_id, row.wake.agent_id)
-        if row.wake.state in WAKE_FINAL or held or row.wake.due_at > self._site.engine.now:
-            return
-        until = max(us_of(row.wake.due_at), self._site.engine.us) + CONFIRMED_S * SECOND
-        store.rows["rung", wake_id] = until if sent else None
-
-
-class Keeper:
-    """Takes rows ahead of their time and rings each at it."""
-
-    def __init__(self, site: Site, bell: Doorbell) -> None:
-        self._site, self._bell = site, bell
-        self.alive = True
-
-    def keep(self) -> Steps[None]:
-        """Once a second."""
-        site = self._site
-        while True:
-            yield 1.0
-            if not (self.alive and site.trouble.broker_up):
-                continue
-            horizon = site.engine.us + int(LOOK_AHEAD_S * SECOND)
-            for wake_id, due in not_rung(site.store, horizon):
-                site.store.rows["rung", wake_id] = max(due, site.engine.us) + HELD_S * SECOND
-                site.engine.after(max(0, due - site.engine.us) / SECOND, self._ring, wake_id)
-
-    def sleep(self, seconds: float) -> None:
-        """Dead for so long."""
-        self.alive = False
-        self._site.engine.after(seconds, self._rise)
-
-    def _rise(self, _: object) -> None:
-        self.alive = True
-
-    def _ring(self, wake_id: str) -> None:
-        if self.alive:
-            self._bell.publish(wake_id)
-
-
-def standby(site: Site, worker: Worker) -> Steps[None]:
-    """Carry out what is due for more than a second and was rung by nobody."""
-    while True:
-        yield 0.5
-        if not worker.alive or worker.has_runtime is not site.trouble.host_up:
-            continue
-        for wake_id, _ in not_rung(site.store, site.engine.us - SECOND):
-            site.store.rows["rung", wake_id] = site.engine.us + CONFIRMED_S * SECOND
-            site.watch.counts["carried out by the standby"] += 1
-            worker.take(wake_id)
-
-
-def not_rung(store: Store, before_us: int) -> list[tuple[str, int]]:
-    """Open wakes due by then that no valid ring was sent for; locked rows are skipped, as in a batch."""
-    found: list[tuple[str, int]] = []
-    rows, now = store.rows, store.engine.us
-    for pair, wake_id in store.open_wakes():
-        due = us_of(rows["wake", wake_id].wake.due_at)
-        rung = rows.get(("rung", wake_id))
-        if due <= before_us and (rung is None or rung < now) and not store.is_locked("wake", *pair):
-            found.append((wake_id, due))
-    return found

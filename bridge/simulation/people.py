@@ -1,22 +1,20 @@
-"""Those who live with the bridge: agents that read and post, sessions that come and go, humans, an operator."""
+"""Agents and their sessions: terminals that come and go, what an agent does when it is told, what it says."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from bridge.core.effects import BeginAttempt
 from bridge.core.errors import BridgeError
-from bridge.core.states import Evidence, SessionStatus, ThreadStatus, WaitReason
-from bridge.core.wake_events import Wake
-from bridge.ports.runtime import Handed
+from bridge.core.states import SessionStatus
 from bridge.simulation.engine import Dice, Steps
-from bridge.simulation.hands import Site
+from bridge.simulation.hosts import Worker
+from bridge.simulation.processes import Shim
+from bridge.simulation.programs import run_program
+from bridge.simulation.site import Site, calmly
 from bridge.simulation.terminal import Habits, Terminal
 
 EVENTS = ("finding_reported", "fix_pushed", "finding_verified", "decision")
-STATUSES = (ThreadStatus.BLOCKED, ThreadStatus.ACTIVE, ThreadStatus.RESOLVED, ThreadStatus.ACTIVE)
 
 
 @dataclass(slots=True)
@@ -25,6 +23,7 @@ class Mind:
 
     agent_id: str
     habits: Habits
+    dead: bool = False  # whatever is started for it ends unread, and it never says a word
     answers: float = 0.6
     reads_all: float = 0.85
     comes_back: float = 0.7
@@ -37,7 +36,9 @@ class Fleet:
 
     site: Site
     minds: dict[str, Mind]
+    workers: dict[str, Worker] = field(default_factory=dict)
     terminals: dict[str, Terminal] = field(default_factory=dict)
+    scripts: dict[str, bool] = field(default_factory=dict)  # sessions of living programs without a terminal
     talking: bool = True
     _n: int = 0
 
@@ -48,7 +49,7 @@ class Fleet:
 
     def begin(self, steps: Steps[object]) -> None:
         """Start something whose refusal is somebody's own affair."""
-        self.site.engine.start(_calmly(steps))
+        self.site.engine.start(calmly(steps))
 
     # --- sessions --------------------------------------------------------------------------------------------
 
@@ -60,13 +61,22 @@ class Fleet:
         """The agent's living terminals."""
         return [it for it in self.terminals.values() if it.agent_id == agent_id and it.alive]
 
+    def all_terminals(self) -> dict[str, Terminal]:
+        """By session; also those that ended."""
+        return self.terminals
+
+    def program(self, shim: Shim) -> Steps[None]:
+        """What the process of a run does."""
+        return run_program(self, shim)
+
     def open_session(self, agent_id: str, session_id: str | None = None) -> Steps[Terminal]:
         """A new process; it registers and takes the seat."""
         self._n += 1
         session_id = session_id or f"{agent_id}/{self._n}"
         site = self.site
+        host = site.shell.seat_of(agent_id).host
         terminal = Terminal(
-            site.engine, site.rng, site.watch, agent_id, session_id, self.minds[agent_id].habits
+            site.engine, site.rng, site.watch, agent_id, session_id, self.minds[agent_id].habits, host
         )
         terminal.on_submit, terminal.on_crash = self._submitted, self._crashed
         self.terminals[session_id] = terminal
@@ -80,14 +90,21 @@ class Fleet:
         yield from self.open_session(agent_id)
 
     def link(self, terminal: Terminal) -> Steps[None]:
-        """Dial the host worker until it is there, and register."""
-        while not self.site.trouble.host_up:
+        """Dial the host's worker until it is there, and register."""
+        worker = self.workers[terminal.host]
+        while terminal.alive:
+            if worker.alive and not worker.frozen:
+                terminal.linked = True
+                try:
+                    terminal.term = yield from self.site.shell.attach(
+                        terminal.agent_id, terminal.session_id, terminal.host
+                    )
+                except BridgeError:
+                    terminal.linked = False
+                else:
+                    self.site.watch.note(f"{terminal.session_id} is linked")
+                    return
             yield 0.5
-        if not terminal.alive:
-            return
-        terminal.linked = True
-        terminal.term = yield from self.site.shell.attach(terminal.agent_id, terminal.session_id)
-        self.site.watch.note(f"{terminal.session_id} is linked")
 
     def unlink(self, terminal: Terminal, back_s: float | None) -> Steps[None]:
         """The link breaks; the host says so, and the wrapper dials again. A plain terminal has no link but its life."""
@@ -101,11 +118,25 @@ class Fleet:
             yield back_s
             yield from self.link(terminal)
 
+    def worker_died(self, host: str) -> None:
+        """Its links end with it; whoever hung on them dials the next one. Nobody tells the bridge."""
+        for terminal in list(self.terminals.values()):
+            if terminal.host == host and terminal.linked and terminal.habits.remembers:
+                terminal.linked = False
+                self.begin(self._dial_again(terminal))
+
+    def _dial_again(self, terminal: Terminal) -> Steps[None]:
+        yield self.rng.choice((0.1, 0.4))
+        yield from self.link(terminal)
+
     def _gone(self, terminal: Terminal, term: int) -> Steps[None]:
+        """Its host tells, if its worker is there; else the next one finds out."""
         yield self.rng.choice((0.05, 0.3))
-        while not self.site.trouble.host_up:
-            yield 0.5
-        yield from self.site.shell.detach(terminal.agent_id, terminal.session_id, term)
+        worker = self.workers[terminal.host]
+        if worker.alive and not worker.frozen:
+            yield from calmly(
+                self.site.shell.detach(terminal.agent_id, terminal.session_id, term, f"{worker.hand}.gone")
+            )
 
     def _crashed(self, terminal: Terminal) -> None:
         self.site.watch.note(f"{terminal.session_id} ends")
@@ -120,23 +151,6 @@ class Fleet:
                 again = terminal.session_id if self.rng.chance(0.3) else None
                 yield from self.open_session(terminal.agent_id, again)
 
-    def start(self, wake: Wake, begun: BeginAttempt) -> Steps[Handed]:
-        """Start a process for the agent: it has the line as its prompt, reads, and ends."""
-        yield self.rng.choice((0.3, 1.0))
-        fate = self.rng.one_of({"runs": 0.5, "gone": 0.15, "no slot": 0.1, "silent": 0.15, "ends": 0.1})
-        if fate == "gone":
-            return Handed(Evidence.GONE, WaitReason.SEAT, "it did not start")
-        if fate == "no slot":
-            return Handed(Evidence.NOT_TOUCHED, WaitReason.SLOT, "no slot")
-        if fate == "silent":
-            return Handed(Evidence.UNVERIFIED, why="it did not say who it is")
-        terminal = yield from self.open_session(wake.agent_id, begun.session_id)
-        if fate == "ends":
-            terminal.crash()
-            return Handed(Evidence.UNVERIFIED, why="it ended at once")
-        self._submitted(terminal, wake.wake_id)
-        return Handed(Evidence.ACCEPTED)
-
     # --- agents at work --------------------------------------------------------------------------------------
 
     def _submitted(self, terminal: Terminal, key: str) -> None:
@@ -145,17 +159,18 @@ class Fleet:
 
     def _work(self, terminal: Terminal) -> Steps[None]:
         mind, shell = self.minds[terminal.agent_id], self.site.shell
+        agent_id, session_id = terminal.agent_id, terminal.session_id
         terminal.busy = True
         if self.rng.chance(0.5):
-            yield from shell.heartbeat(terminal.agent_id, terminal.session_id, SessionStatus.ACTIVE)
+            yield from calmly(shell.heartbeat(agent_id, session_id, SessionStatus.ACTIVE))
         yield mind.habits.think_s * self.rng.choice((0.3, 1.0, 2.0))
         if terminal.alive:
             yield from self.read(mind)
         if terminal.alive and self.talking and self.rng.chance(mind.answers):
-            yield from self.post(mind.agent_id, answer=True)
+            yield from self.post(agent_id, answer=True)
         terminal.busy = False
         if terminal.alive:
-            yield from shell.heartbeat(terminal.agent_id, terminal.session_id, SessionStatus.IDLE)
+            yield from calmly(shell.heartbeat(agent_id, session_id, SessionStatus.IDLE))
 
     def read(self, mind: Mind) -> Steps[None]:
         """Read the inbox; not always all of it."""
@@ -166,7 +181,7 @@ class Fleet:
             if cursor < last_seq and self.rng.chance(mind.reads_all):
                 seq = last_seq if self.rng.chance(0.9) else cursor + 1
                 yield 0.01
-                yield from _calmly(shell.move_cursor(thread_id, mind.agent_id, seq))
+                yield from calmly(shell.move_cursor(thread_id, mind.agent_id, seq))
 
     def post(self, agent_id: str, *, answer: bool = False) -> Steps[None]:
         """Say something."""
@@ -174,7 +189,7 @@ class Fleet:
         thread_id = rng.choice(shell.threads_of[agent_id])
         others = [name for name in shell.members[thread_id] if name != agent_id]
         read_to = store.get("thread", thread_id).thread.last_seq if answer and rng.chance(0.4) else None
-        yield from _calmly(
+        yield from calmly(
             shell.post(
                 thread_id,
                 agent_id,
@@ -194,15 +209,34 @@ class Fleet:
                 return
             what = self.rng.one_of({"poll": mind.polls, "listen": 0.1, "beat": 0.1, "post": 0.8 - mind.polls})
             if what == "poll":
-                yield from _calmly(self.read(mind))
+                yield from calmly(self.read(mind))
             elif what == "listen":
                 yield from self._listen(mind.agent_id)
             elif what == "beat":
                 for terminal in self.of(mind.agent_id)[:1]:
                     status = SessionStatus.ACTIVE if terminal.busy else SessionStatus.IDLE
-                    yield from _calmly(self.site.shell.heartbeat(mind.agent_id, terminal.session_id, status))
+                    yield from calmly(self.site.shell.heartbeat(mind.agent_id, terminal.session_id, status))
             else:
                 yield from self.post(mind.agent_id)
+
+    def script(self, mind: Mind, every_s: float, lives_s: float) -> Steps[None]:
+        """A program of the agent's own, that the bridge can only hear: it beats, and looks now and then."""
+        self._n += 1
+        session_id = f"{mind.agent_id}/script{self._n}"
+        self.scripts[session_id] = True
+        ends_us = self.site.engine.us + lives_s * 1_000_000
+        while self.site.engine.us < ends_us:
+            status = self.rng.choice((SessionStatus.ACTIVE, SessionStatus.IDLE))
+            yield from calmly(self.site.shell.heartbeat(mind.agent_id, session_id, status, "script"))
+            if self.rng.chance(0.3):
+                yield from self.read(mind)
+            yield every_s
+        self.scripts[session_id] = False
+        self.site.watch.note(f"{session_id} ends")
+
+    def script_lives(self, session_id: str) -> bool:
+        """Whether a program without a terminal is there."""
+        return self.scripts.get(session_id, False)
 
     def _listen(self, agent_id: str) -> Steps[None]:
         uow = self.site.store.begin(agent_id)
@@ -214,81 +248,3 @@ class Fleet:
             uow.commit()
         finally:
             uow.end()
-
-    # --- humans and the operator -------------------------------------------------------------------------------
-
-    def humans(self, every_s: float) -> Steps[None]:
-        """Somebody types somewhere, leaves a draft, opens a dialog, and clears it up again."""
-        while True:
-            yield self.rng.expovariate(1 / every_s)
-            if not self.talking:
-                return
-            living = [it for it in self.terminals.values() if it.alive]
-            if not living:
-                continue
-            terminal = self.rng.choice(living)
-            what = self.rng.one_of({"type": 0.5, "dialog": 0.3, "clear": 0.2})
-            if what == "type":
-                terminal.human_types(leaves_draft=self.rng.chance(0.5))
-            elif what == "dialog":
-                terminal.dialog = True
-                self.site.engine.after(self.rng.choice((1.0, 6.0)), _close_dialog, terminal)
-            self.site.engine.after(self.rng.choice((0.5, 3.0, 8.0)), _clear, terminal)
-
-    def operate(self, every_s: float) -> Steps[None]:
-        """Block and unblock, cancel, force, trigger, pause."""
-        shell, store, rng = self.site.shell, self.site.store, self.rng
-        while True:
-            yield rng.expovariate(1 / every_s)
-            if not self.talking:
-                return
-            thread_id = rng.choice(sorted(shell.members))
-            wakes = [wake_id for _, wake_id in store.open_wakes()]
-            what = rng.one_of({"status": 0.45, "cancel": 0.15, "force": 0.15, "trigger": 0.15, "pause": 0.1})
-            if what == "status":
-                yield from self._ask_status(thread_id)
-            elif what == "trigger":
-                yield from _calmly(shell.trigger(thread_id, rng.choice(shell.members[thread_id])))
-            elif what == "pause":
-                store.rows["pause",] = "lunch"
-                yield rng.choice((1.0, 5.0))
-                store.rows["pause",] = None
-            elif wakes:
-                command = shell.cancel if what == "cancel" else shell.force
-                yield from _calmly(command(rng.choice(wakes)))
-
-    def _ask_status(self, thread_id: str) -> Steps[None]:
-        status = ThreadStatus.CLOSED if self.rng.chance(0.06) else self.rng.choice(STATUSES)
-        yield from _calmly(self.site.shell.set_status(thread_id, status))
-        if status is ThreadStatus.BLOCKED:
-            self.begin(self._unblock(thread_id, self.rng.choice((0.3, 1.0, 6.0))))
-
-    def _unblock(self, thread_id: str, after_s: float) -> Steps[None]:
-        yield after_s
-        yield from self.site.shell.set_status(thread_id, ThreadStatus.ACTIVE)
-
-    def ring_early(self, deliver: Callable[[str], None]) -> Steps[None]:
-        """Rings that nobody asked for, before their time."""
-        while True:
-            yield self.rng.expovariate(1 / 4)
-            if not self.talking:
-                return
-            wakes = self.site.store.open_wakes()
-            if wakes:
-                deliver(self.rng.choice(wakes)[1])
-
-
-def _calmly(steps: Steps[object]) -> Steps[None]:
-    try:
-        yield from steps
-    except BridgeError:
-        return
-
-
-def _close_dialog(terminal: Terminal) -> None:
-    terminal.dialog = False
-
-
-def _clear(terminal: Terminal) -> None:
-    if terminal.alive:
-        terminal.human_clears()

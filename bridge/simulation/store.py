@@ -2,7 +2,8 @@
 
 It repeats what the shell relies on in Postgres: others see a row only after the commit; a locked row is waited for,
 at most a second; a batch may skip locked rows; ids that a statement picked are picked before it waits. The lock of an
-open wake is that of its pair (thread, agent), as the partial unique index makes it.
+open wake is that of its pair (thread, agent), as the partial unique index makes it. It restarts, and who is cut off
+from it reaches nothing.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from bridge.core.errors import Conflict
-from bridge.core.states import MessageKind
+from bridge.core.errors import Conflict, Unavailable
+from bridge.core.run import Run
+from bridge.core.states import MessageKind, Rung, RunState
 from bridge.core.thread import Thread
 from bridge.core.wake import Decision, Event
 from bridge.core.wake_events import Wake
@@ -34,6 +36,7 @@ class WakeRow(NamedTuple):
     wake: Wake
     version: int
     updated_at: datetime
+    host: str
 
 
 class ThreadRow(NamedTuple):
@@ -41,6 +44,14 @@ class ThreadRow(NamedTuple):
 
     thread: Thread
     updated_at: datetime
+
+
+class HostRow(NamedTuple):
+    """A host as stored: when it was seen, by which worker's hand, and whether it drains."""
+
+    seen_at: datetime
+    holder: str
+    draining: bool = False
 
 
 class Message(NamedTuple):
@@ -58,6 +69,7 @@ class Attempt(NamedTuple):
     wake_id: str
     agent_id: str
     session_id: str
+    rung: Rung
     is_open: bool
 
 
@@ -66,15 +78,13 @@ class Offer(NamedTuple):
 
     offered_seq: int
     handed: bool = False
-    left: bool = False
+    result: str | None = None  # how the wake left the attempt
 
 
 class Notice(NamedTuple):
-    """Something that somebody is told."""
+    """Something that somebody is told; one for each cause, however many wakes it is about."""
 
-    cause: str
-    audience: str
-    wake_id: str | None
+    wake_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +108,12 @@ class Store:
         self.engine = engine
         self.rows: dict[Key, Any] = {}
         self.pairs: list[tuple[str, str]] = []  # thread and agent, of all participants
+        self.runs_open: dict[str, None] = {}
+        self.runs_in: dict[str, list[str]] = {}  # every run, by its session
         self.unit: type[UnitOfWork] = UnitOfWork
         self.watch: Callable[[UnitOfWork, Mapping[Key, Change]], None] = lambda _uow, _changes: None
+        self.is_up, self.starts = True, 0
+        self.cut_off: set[str] = set()  # hosts that do not reach it
         self._held: dict[Key, UnitOfWork] = {}
         self._waiting: dict[Key, deque[tuple[UnitOfWork, Park]]] = {}
 
@@ -112,16 +126,23 @@ class Store:
         return [(key, wake_id) for key in self.pairs if (wake_id := self.rows.get(("open", *key)))]
 
     def any_open(self) -> bool:
-        """Whether any wake is open."""
-        return any(self.rows.get(("open", *key)) for key in self.pairs)
+        """Whether any wake or run is open."""
+        return bool(self.runs_open) or any(self.rows.get(("open", *key)) for key in self.pairs)
 
     def is_locked(self, *key: Any) -> bool:  # noqa: ANN401  a key
         """Whether a transaction holds it."""
         return key in self._held
 
     def begin(self, hand: str = "") -> UnitOfWork:
-        """A transaction."""
-        return self.unit(self, hand)
+        """A transaction. Raises Unavailable."""
+        uow = self.unit(self, hand)
+        uow.reach()
+        return uow
+
+    def stop(self) -> None:
+        """Killed: what was not committed is gone."""
+        self.is_up = False
+        self.starts += 1
 
     def take(self, key: Key, uow: UnitOfWork) -> bool:
         """The lock, if it is free."""
@@ -148,20 +169,36 @@ class Store:
                 park.wake(key)
                 return
 
+    def index(self, run: Run) -> None:
+        """What is found by host, agent and session."""
+        if run.state is RunState.ENDED:
+            self.runs_open.pop(run.run_id, None)
+        elif run.run_id not in self.runs_open:
+            self.runs_open[run.run_id] = None
+            self.runs_in.setdefault(run.session_id, []).append(run.run_id)
+
 
 class UnitOfWork:
     """One transaction: what it reads is committed or its own; what it wrote is there after `commit`."""
 
-    __slots__ = ("ended", "hand", "locks", "ring", "roused", "said", "store", "written")
+    __slots__ = ("ended", "hand", "locks", "ring", "roused", "said", "since", "store", "written")
 
     def __init__(self, store: Store, hand: str) -> None:
-        self.store, self.hand = store, hand
+        self.store, self.hand, self.since = store, hand, store.starts
         self.written: dict[Key, Any] = {}
         self.locks: dict[Key, int] = {}  # and since when
-        self.ring: list[str] = []
+        self.ring: list[tuple[str, str]] = []  # wake, and the host whose worker is to look
         self.roused: list[str] = []
         self.said: list[Said] = []
         self.ended = False
+
+    def reach(self) -> None:
+        """Raise Unavailable if the database is down, was restarted meanwhile, or this hand's host is cut off."""
+        store = self.store
+        if not store.is_up or store.starts != self.since:
+            raise Unavailable("the database does not answer")
+        if store.cut_off and self.hand.partition("/")[0] in store.cut_off:
+            raise Unavailable("this host is cut off")
 
     def get(self, *key: Any) -> Any:  # noqa: ANN401  a row
         """The row as this transaction sees it."""
@@ -178,20 +215,35 @@ class UnitOfWork:
         if not self.store.take(key, self):
             if not (yield self.store.queue(key, self)):
                 raise Conflict("somebody else is changing the same thing: try again")
+            self.reach()
         else:
             self.locks[key] = self.store.engine.us
+
+    def try_lock(self, *key: Any) -> bool:  # noqa: ANN401  a key
+        """The lock, unless somebody else holds it."""
+        if key in self.locks:
+            return True
+        if not self.store.take(key, self):
+            return False
+        self.locks[key] = self.store.engine.us
+        return True
 
     def now(self, *not_before: datetime) -> datetime:
         """The clock, read after the lock."""
         return max(self.store.engine.now, *not_before) if not_before else self.store.engine.now
 
     def commit(self) -> None:
-        """Everything is there for all to see, and the locks are free."""
-        rows = self.store.rows
+        """Everything is there for all to see, and the locks are free. Raises Unavailable."""
+        self.reach()
+        store = self.store
+        rows = store.rows
         changes = {key: (rows.get(key), value) for key, value in self.written.items()}
         rows.update(self.written)
+        for key, value in self.written.items():
+            if key[0] == "run":
+                store.index(value)
         self.end()
-        self.store.watch(self, changes)
+        store.watch(self, changes)
 
     def end(self) -> None:
         """Give up what was not committed."""

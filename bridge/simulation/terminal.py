@@ -39,10 +39,17 @@ class Terminal:
     """One process in one session."""
 
     def __init__(
-        self, engine: Engine, rng: Dice, watch: Watch, agent_id: str, session_id: str, habits: Habits
+        self,
+        engine: Engine,
+        rng: Dice,
+        watch: Watch,
+        agent_id: str,
+        session_id: str,
+        habits: Habits,
+        host: str,
     ) -> None:
         self.engine, self.rng, self.watch, self.habits = engine, rng, watch, habits
-        self.agent_id, self.session_id = agent_id, session_id
+        self.agent_id, self.session_id, self.host = agent_id, session_id, host
         self.alive, self.linked, self.term = True, False, 0
         self.box = ""
         self.dialog = self.busy = False

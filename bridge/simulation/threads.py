@@ -6,23 +6,24 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bridge.core import thread as core
-from bridge.core.agent import take_seat
+from bridge.core.agent import offer_seat, take_seat
 from bridge.core.effects import CancelWakes, Effect, Notify, OpenUnread, OpenWakes, Say
 from bridge.core.errors import Conflict, CursorOutOfRange
-from bridge.core.session import Attached, Detached, Heartbeat, Session
+from bridge.core.session import Attached, Heartbeat
 from bridge.core.session import decide as decide_session
 from bridge.core.states import MessageKind, Role, SessionStatus, ThreadStatus, WaitReason
 from bridge.core.thread import Posted, StallChecked, StatusAsked, Thread
 from bridge.core.wake_events import CancelAsked, CursorMoved
 from bridge.simulation.engine import Steps
 from bridge.simulation.records import OPERATORS
+from bridge.simulation.run_rows import some_session
+from bridge.simulation.run_shell import RunShell
 from bridge.simulation.store import Message, Notice, ThreadRow, UnitOfWork
-from bridge.simulation.wakes import WakeShell
 
 SYSTEM = "wakebridge"
 
 
-class Shell(WakeShell):
+class Shell(RunShell):
     """All the commands."""
 
     def lock_thread(self, uow: UnitOfWork, thread_id: str) -> Steps[ThreadRow]:
@@ -196,7 +197,7 @@ class Shell(WakeShell):
                 )
                 yield from self._store_message(uow, thread.thread_id, said, [], now, urgent=False, delay_s=0)
             case Notify():
-                uow.put("notice", effect.cause, now, value=Notice(effect.cause, OPERATORS, None))
+                uow.put("notice", effect.cause, OPERATORS, value=Notice(()))
             case _:
                 return
 
@@ -260,49 +261,49 @@ class Shell(WakeShell):
 
     # --- sessions ------------------------------------------------------------------------------------------
 
-    def heartbeat(self, agent_id: str, session_id: str, status: SessionStatus) -> Steps[None]:
-        """The agent lives, and says how it is."""
-        yield from self._session(session_id, Heartbeat("pty", resumable=True, status=status))
+    def heartbeat(
+        self, agent_id: str, session_id: str, status: SessionStatus, runtime: str = "pty"
+    ) -> Steps[None]:
+        """The agent lives, and says how it is; its session takes a seat that no living one holds."""
+        uow = self.store.begin(f"beat/{runtime}")
+        try:
+            if status is not SessionStatus.OFFLINE:
+                yield from self.offer_seat(uow, agent_id, session_id)
+            yield from uow.lock("session", session_id)
+            old = uow.get("session", session_id) or some_session(session_id, agent_id)
+            after = decide_session(old, Heartbeat(runtime, resumable=True, status=status), uow.now())
+            uow.put("session", session_id, value=after)
+            uow.commit()
+        finally:
+            uow.end()
         if status is not SessionStatus.OFFLINE:
             yield from self.rouse(agent_id, alive=True)
 
-    def attach(self, agent_id: str, session_id: str) -> Steps[int]:
-        """A runtime holds the session from now on, and the session takes the seat."""
-        uow = self.store.begin("host")
+    def offer_seat(self, uow: UnitOfWork, agent_id: str, session_id: str) -> Steps[None]:
+        """Looked at under the agent's lock."""
+        if uow.get("agent", agent_id).seat_session_id == session_id:
+            return
+        yield from self.lock_agent(uow, agent_id)
+        held = self.seat_held(uow, agent_id, session_id, uow.now())
+        yield from self.change_agent(uow, agent_id, lambda agent: offer_seat(agent, session_id, held=held))
+
+    def attach(self, agent_id: str, session_id: str, host: str) -> Steps[int]:
+        """A runtime holds the session from now on, and the session takes the seat; a run in it is to end."""
+        uow = self.store.begin(f"{host}/attach")
         try:
-            yield from self.change_agent(uow, agent_id, lambda agent: take_seat(agent, session_id))
+            yield from self.change_agent(uow, agent_id, lambda agent: take_seat(agent, session_id, host))
             yield from uow.lock("session", session_id)
             now = uow.now()
-            old = uow.get("session", session_id) or Session(
-                "ws", session_id, agent_id, "pty", SessionStatus.OFFLINE, resumable=True
-            )
-            after = decide_session(old, Attached("local", 1, "pty"), now)
+            old = uow.get("session", session_id) or some_session(session_id, agent_id, resumable=True)
+            after = decide_session(old, Attached(host, 1, "pty"), now)
             uow.put("session", session_id, value=after)
+            yield from self.end_run_in(uow, session_id, "a terminal holds its session now")
+            yield from self.work()
             uow.commit()
         finally:
             uow.end()
         yield from self.rouse(agent_id, alive=True)
         return after.term
-
-    def detach(self, agent_id: str, session_id: str, term: int) -> Steps[None]:
-        """The runtime let go; what was offered there looks on. A later holder is left alone."""
-        changed = yield from self._session(session_id, Detached(term))
-        if changed:
-            yield from self.lose(agent_id, session_id)
-
-    def _session(self, session_id: str, event: Heartbeat | Detached) -> Steps[bool]:
-        uow = self.store.begin("host")
-        try:
-            yield from uow.lock("session", session_id)
-            old = uow.get("session", session_id)
-            if old is None:
-                return False
-            after = decide_session(old, event, uow.now())
-            uow.put("session", session_id, value=after)
-            uow.commit()
-        finally:
-            uow.end()
-        return bool(after != old)
 
     # --- the tick ------------------------------------------------------------------------------------------
 

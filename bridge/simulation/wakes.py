@@ -11,7 +11,7 @@ from bridge.core.effects import (
     BeginAttempt,
     Probe,
 )
-from bridge.core.errors import Conflict
+from bridge.core.errors import Conflict, Unavailable
 from bridge.core.states import WAKE_FINAL, Evidence, Rung, WaitReason, WakeState
 from bridge.core.wake import Event
 from bridge.core.wake_events import (
@@ -29,24 +29,25 @@ from bridge.core.wake_events import (
 )
 from bridge.simulation.engine import Steps
 from bridge.simulation.records import HANDED, Recorder
-from bridge.simulation.store import (
-    Duplicate,
-    Offer,
-    UnitOfWork,
-    WakeRow,
-)
+from bridge.simulation.store import Duplicate, Offer, UnitOfWork, WakeRow
 
 
 class Advanced(NamedTuple):
     """What a ring came to. `absorbed`: there was nothing to do."""
 
     wake: Wake
+    host: str
     probe: Probe | None = None
     absorbed: bool = False
 
 
+FREED = frozenset({WaitReason.SLOT, WaitReason.BUSY})
+
+
 class WakeShell(Recorder):
     """Commands on wakes."""
+
+    follows = frozenset({WakeState.PENDING, WakeState.WAITING})
 
     def finish(self, uow: UnitOfWork) -> Steps[None]:
         """After the commit, and only then: the doorbell, and whose session became free."""
@@ -62,12 +63,12 @@ class WakeShell(Recorder):
             row = yield from self.lock_wake(uow, wake_id)
             now = self.clock(uow, row)
             if row.wake.state in WAKE_FINAL:
-                return Advanced(row.wake, absorbed=True)
+                return Advanced(row.wake, row.host, absorbed=True)
             if now < row.wake.due_at:
                 uow.put("rung", wake_id, value=None)
                 uow.commit()
-                return Advanced(row.wake, absorbed=True)
-            facts = self.facts(uow, row.wake, now)
+                return Advanced(row.wake, row.host, absorbed=True)
+            facts = self.facts(uow, row, now)
             yield from self.work()
             decision = yield from self.record(uow, row, Due(facts, hand), now)
             uow.commit()
@@ -75,10 +76,10 @@ class WakeShell(Recorder):
             uow.end()
         yield from self.finish(uow)
         probes = [effect for effect in decision.effects if isinstance(effect, Probe)]
-        return Advanced(decision.state, probes[0] if probes else None)
+        return Advanced(decision.state, row.host, probes[0] if probes else None)
 
     def touch(self, wake_id: str, fence: int, hand: str) -> Steps[BeginAttempt | None]:
-        """Commit `touching` and the attempt; None when it cannot begin now."""
+        """Commit `touching`, the attempt and its run; None when it cannot begin now."""
         try:
             return (yield from self._touch(wake_id, fence, hand, taken=False))
         except Duplicate:
@@ -88,15 +89,16 @@ class WakeShell(Recorder):
         uow = self.store.begin(hand)
         try:
             row = yield from self.lock_wake(uow, wake_id)
+            if row.wake.rung is not Rung.LIVE:
+                yield from self.lock_agent(uow, row.wake.agent_id)
             now = self.clock(uow, row)
-            facts = self.facts(uow, row.wake, now)
+            facts = self.facts(uow, row, now)
             if taken:
                 session = facts.session and replace(facts.session, in_flight=True)
                 facts = replace(facts, session=session, slots_free=False)
             yield from self.work()
-            decision = yield from self.record(
-                uow, row, TouchAllowed(fence, facts, self.new_session(row.wake.agent_id)), now
-            )
+            touched = TouchAllowed(fence, facts, self.new_id(f"{row.wake.agent_id}/s"))
+            decision = yield from self.record(uow, row, touched, now)
             uow.commit()
         finally:
             uow.end()
@@ -110,25 +112,33 @@ class WakeShell(Recorder):
         """Record the outcome; every wake that the line told of moves with it."""
         uow = self.store.begin(hand)
         try:
-            row: WakeRow = uow.get("wake", wake_id)
+            rows = yield from self.lock_attempt(uow, begun.attempt_id)
             offers: dict[str, Offer] = uow.get("offers", begun.attempt_id)
-            rows = {}
-            for other_id in sorted(offers, key=lambda it: str(uow.get("wake", it).wake.thread_id)):
-                rows[other_id] = yield from self.lock_wake(uow, other_id)
             row = rows.pop(wake_id)
             now = self.clock(uow, row, *rows.values())
-            event = HandedOver(begun.fence, evidence, self.facts(uow, row.wake, now), reason, why)
+            evidence = self._proved(uow, begun.attempt_id, evidence)
+            event = HandedOver(begun.fence, evidence, self.facts(uow, row, now), reason, why)
             yield from self.work()
             if evidence in HANDED:
                 handed = {wake_id: offers[wake_id]._replace(handed=True)}
                 uow.put("offers", begun.attempt_id, value={**offers, **handed})
                 self._told(uow, wake_id, begun)
-                yield from self._join(uow, row.wake, begun, list(rows.values()), evidence, now)
+                if self.joins(evidence):
+                    yield from self._join(uow, row.wake, begun, list(rows.values()), evidence, now)
             yield from self.record(uow, row, event, now)
             uow.commit()
         finally:
             uow.end()
         yield from self.finish(uow)
+
+    def joins(self, evidence: Evidence) -> bool:
+        """Whether the line told of the others too: what only looked for an earlier one told of nothing."""
+        return evidence is not Evidence.ABSENT
+
+    def _proved(self, uow: UnitOfWork, attempt_id: str, evidence: Evidence) -> Evidence:
+        """A run may prove whose it is before the hand that started it reports."""
+        run = self.run_of(uow, attempt_id) if evidence is Evidence.UNVERIFIED else None
+        return Evidence.ACCEPTED if run is not None and run.proved_at is not None else evidence
 
     def _join(
         self,
@@ -156,6 +166,8 @@ class WakeShell(Recorder):
             yield from self.record(uow, row, joined, now)
 
     def _told(self, uow: UnitOfWork, wake_id: str, begun: BeginAttempt) -> None:
+        if begun.rung is not Rung.LIVE:
+            return
         told = uow.get("told_in", wake_id) or ()
         uow.put("told_in", wake_id, value=(*told, begun.session_id))
 
@@ -197,22 +209,50 @@ class WakeShell(Recorder):
         yield from self._each_open(agent_id, SessionLost(session_id), alive=False)
 
     def _each_open(self, agent_id: str, event: SignOfLife | SessionLost, *, alive: bool) -> Steps[None]:
-        uow = self.store.begin("rouse")
+        uow = None
         try:
+            uow = self.store.begin("rouse")
             pairs = [(thread_id, agent_id) for thread_id in self.threads_of[agent_id]]
             rows = yield from self.lock_picked(uow, pairs)
             now = self.clock(uow, *rows)
             for row in rows:
-                if alive or isinstance(event, SessionLost) or row.wake.state is WakeState.PENDING:
+                if isinstance(event, SessionLost):
                     yield from self.record(uow, row, event, now)
+                    continue
+                moved = self._follow(uow, row)
+                freed = row.wake.state is WakeState.PENDING and row.wake.reason in FREED
+                if alive or freed:
+                    yield from self.record(uow, moved, event, now)
             if alive:
                 yield from self.change_agent(uow, agent_id, breaker.alive)
             uow.commit()
-        except Conflict:
+        except (Conflict, Unavailable):
             return
         finally:
-            uow.end()
+            if uow is not None:
+                uow.end()
         if uow.ring:
             self.ring(uow.ring)
         for other in uow.roused:
             yield from self._each_open(other, SignOfLife(), alive=False)
+
+    def _follow(self, uow: UnitOfWork, row: WakeRow) -> WakeRow:
+        """To the host where its agent is now; what is in a hand stays where that hand is."""
+        host = uow.get("agent", row.wake.agent_id).host
+        if host == row.host or row.wake.state not in self.follows:
+            return row
+        moved = row._replace(host=host)
+        uow.put("wake", row.wake.wake_id, value=moved)
+        return moved
+
+    def rouse_waiter(self, wake_id: str) -> Steps[None]:
+        """A slot became free: let this one look now, if it still waits for one."""
+        uow = self.store.begin("host")
+        try:
+            row = yield from self.lock_wake(uow, wake_id)
+            if (row.wake.state, row.wake.reason) == (WakeState.PENDING, WaitReason.SLOT):
+                yield from self.record(uow, row, SignOfLife(), self.clock(uow, row))
+                uow.commit()
+        finally:
+            uow.end()
+        yield from self.finish(uow)

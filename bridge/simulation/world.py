@@ -11,24 +11,35 @@ from bridge.core.agent import Agent
 from bridge.core.policy import Policy, RungLimits, validate
 from bridge.core.states import Rung, ThreadStatus, ThreadType, WakeState
 from bridge.core.thread import Thread
-from bridge.simulation.checks import Broken, Watch
+from bridge.simulation.bell import TIMERS, Doorbell, Keeper, standby
+from bridge.simulation.checks import Watch
+from bridge.simulation.crowd import Crowd
 from bridge.simulation.engine import EPOCH, SECOND, Dice, Engine, Steps
-from bridge.simulation.hands import Doorbell, Keeper, Site, Trouble, Worker, standby
+from bridge.simulation.hosts import Worker
 from bridge.simulation.people import Fleet, Mind
-from bridge.simulation.store import Store, ThreadRow
+from bridge.simulation.run_checks import Broken
+from bridge.simulation.run_rows import some_session
+from bridge.simulation.site import Site, Trouble
+from bridge.simulation.store import HostRow, Store, ThreadRow
 from bridge.simulation.terminal import Habits
 from bridge.simulation.threads import Shell
 
 CALM_S = 15.0
-STARTS = frozenset({Rung.RESUME, Rung.SPAWN})
+BOTH = frozenset({Rung.RESUME, Rung.SPAWN})
+STARTS = (frozenset[Rung](), BOTH, BOTH, frozenset({Rung.SPAWN}))
+LAST_S = 20.0
 CHAOS = {
-    "kill": 0.15,
-    "broker": 0.1,
-    "host": 0.1,
-    "keeper": 0.15,
-    "crash": 0.15,
-    "unlink": 0.2,
-    "takeover": 0.15,
+    "kill": 0.13,
+    "freeze": 0.06,
+    "cut": 0.08,
+    "database": 0.05,
+    "broker": 0.08,
+    "keeper": 0.08,
+    "crash": 0.12,
+    "unlink": 0.1,
+    "takeover": 0.14,
+    "shim": 0.08,
+    "process": 0.08,
 }
 
 
@@ -63,7 +74,7 @@ def play(seed: int, shell: Callable[..., Shell] = Shell, *, trace: bool = False)
     )
 
 
-def some_policy(rng: Dice) -> Policy:
+def some_policy(rng: Dice, hosts: tuple[str, ...]) -> Policy:
     """A whole policy with short times; a valid one."""
     life_s = rng.choice((26.0, 35.0, 50.0))
     policy = Policy(
@@ -82,12 +93,22 @@ def some_policy(rng: Dice) -> Policy:
         wake_life_s_max=life_s,
         listen_grace_s=1.0,
         wakes_per_minute_max=rng.choice((3, 10, 30)),
-        breaker_s_initial=rng.choice((1.0, 3.0)),
-        breaker_s_max=rng.choice((6.0, life_s)),
+        breaker_s_initial=rng.choice((1.0, 3.0, 10.0)),
+        breaker_s_max=rng.choice((10.0, life_s)),
         turns_max=rng.choice((3, 8, 50)),
         findings_max=rng.choice((2, 5)),
         slow_s=2.0,
         stall_after_s=rng.choice((3.0, 8.0)),
+        stale_after_s=rng.choice((8.0, 43_200.0)),
+        crash_loop_limit=rng.choice((1, 2, 3)),
+        crash_loop_window_s=rng.choice((10.0, 60.0)),
+        host_slots=rng.choice((1, 2, 4)),
+        agent_slots=rng.choice((1, 1, 2)),
+        kill_after_s=rng.choice((5.0, 12.0)),
+        kill_grace_s=rng.choice((0.0, 1.0, 2.0)),
+        spawn_beside_live=rng.chance(0.1),
+        heartbeat_s_max=rng.choice((2.0, 5.0)),
+        hosts=hosts,
     )
     validate(policy)
     return policy
@@ -115,7 +136,9 @@ class World:
 
     def __init__(self, seed: int, shell: Callable[..., Shell]) -> None:
         self.rng = rng = Dice(seed)
-        self.engine, self.policy = Engine(), some_policy(rng)
+        self.hosts = rng.choice((("h1",), ("h1", "h2")))
+        self.engine = Engine()
+        self.policy = some_policy(rng, self.hosts if rng.chance(0.5) else ())
         self.store = Store(self.engine)
         self.shell = shell(self.engine, self.store, self.policy, rng, self._ring)
         self.active_s = rng.choice((12.0, 20.0, 30.0))
@@ -130,26 +153,19 @@ class World:
             delay_ring=rng.choice((0.0, 0.1)),
         )
         self.troubled = troubled
+        self.dead = [name for name in self.shell.threads_of if name != self.human and rng.chance(0.12)]
         minds = {name: self._mind(name) for name in self.shell.threads_of}
-        self.site = Site(
-            self.engine,
-            self.store,
-            self.shell,
-            self.policy,
-            rng,
-            self.watch,
-            self.trouble,
-        )
+        self.site = Site(self.engine, self.store, self.shell, self.policy, rng, self.watch, self.trouble)
         self.fleet = Fleet(self.site, minds)
-        self.site.runtimes = self.fleet
-        self.workers = [
-            Worker(self.site, name, has_runtime=name != "timers") for name in ("a", "b", "timers")
-        ]
+        self.site.runtimes, self.watch.runs.site = self.fleet, self.site
+        self.fleet.workers = {name: Worker(self.site, name, on_host=True) for name in self.hosts}
+        self.workers = {**self.fleet.workers, TIMERS: Worker(self.site, TIMERS, on_host=False)}
+        self.crowd = Crowd(self.fleet)
         self.bell = Doorbell(self.site, self.workers)
         self.keepers = [Keeper(self.site, self.bell) for _ in range(2)]
 
-    def _ring(self, wake_ids: list[str]) -> None:
-        self.bell.ring(wake_ids)
+    def _ring(self, rings: list[tuple[str, str]]) -> None:
+        self.bell.ring(rings)
 
     def _people(self) -> None:
         rng, shell, rows = self.rng, self.shell, self.store.rows
@@ -162,11 +178,20 @@ class World:
         shell.threads_of = {
             name: [thread_id for thread_id in threads if name in shell.members[thread_id]] for name in busy
         }
-        shell.starts = {name: STARTS if rng.chance(0.35) else frozenset() for name in busy}
-        human = rng.choice(busy) if rng.chance(0.2) else None
-        rows["pause",], rows["host",] = None, EPOCH
+        shell.starts = {(host, name): rng.choice(STARTS) for host in self.hosts for name in busy}
+        self.human = human = rng.choice(busy) if rng.chance(0.2) else None
+        rows["pause",] = None
+        for host in self.hosts:
+            rows["host", host] = HostRow(EPOCH, "")
         for name in busy:
-            rows["agent", name] = Agent("ws", name, is_human=name == human)
+            agent = Agent("ws", name, rng.choice(self.hosts), is_human=name == human)
+            if rng.chance(0.3):
+                asleep = f"{name}/0"
+                rows["session", asleep] = replace(
+                    some_session(asleep, name, resumable=rng.chance(0.8)), host=agent.host, heartbeat_at=EPOCH
+                )
+                agent = replace(agent, seat_session_id=asleep)
+            rows["agent", name] = agent
         for thread_id, members in shell.members.items():
             kind = rng.choice((ThreadType.WORKFLOW, ThreadType.CONVERSATION))
             thread = Thread(thread_id, "ws", kind, ThreadStatus.ACTIVE, 0, len(members), 0, None, EPOCH)
@@ -180,6 +205,7 @@ class World:
         return Mind(
             name,
             some_habits(rng),
+            dead=name in self.dead,
             answers=rng.choice((0.2, 0.7)),
             reads_all=rng.choice((0.7, 1.0)),
             comes_back=rng.choice((0.3, 0.9)),
@@ -190,84 +216,140 @@ class World:
     def run(self) -> None:
         """Trouble, then peace until all that was open has ended."""
         engine, fleet, rng = self.engine, self.fleet, self.rng
-        for worker in self.workers:
+        for worker in self.workers.values():
             engine.start(standby(self.site, worker))
+            engine.start(worker.keep())
         for keeper in self.keepers:
             engine.start(keeper.keep())
-        engine.start(self._host_term())
         engine.start(self._tick())
-        for name, mind in fleet.minds.items():
-            if rng.chance(0.85):
-                fleet.begin(fleet.come(name, rng.choice((0.0, 0.0, 3.0, 9.0))))
-            fleet.begin(fleet.chatter(mind, rng.choice((3.0, 6.0, 12.0))))
-        fleet.begin(fleet.humans(rng.choice((2.0, 6.0, 30.0))))
-        fleet.begin(fleet.operate(rng.choice((3.0, 8.0, 40.0))))
-        fleet.begin(fleet.ring_early(self.bell.deliver))
+        for mind in fleet.minds.values():
+            if not mind.dead:
+                self._begin_life(mind)
+        fleet.begin(self.crowd.humans(rng.choice((2.0, 6.0, 30.0))))
+        fleet.begin(self.crowd.operate(rng.choice((3.0, 8.0, 40.0))))
+        fleet.begin(self.crowd.ring_early(self.bell.deliver))
         if self.troubled:
             engine.start(self._chaos(rng.choice((2.0, 5.0, 12.0))))
         engine.run(self.active_s)
         self._calm_down()
-        end_s = self.active_s + CALM_S + self.policy.wake_life_s_max
-        while engine.us < end_s * SECOND and self.store.any_open():
+        end_s = self.active_s + CALM_S + self.policy.wake_life_s_max + self.policy.kill_after_s + LAST_S
+        while engine.us < end_s * SECOND and (self.store.any_open() or self.site.living):
             engine.run(engine.us / SECOND + 1.0)
         self.watch.finish()
+        for name in self.dead:
+            self.watch.runs.finish_dead(name, len(self.shell.threads_of[name]))
+
+    def _begin_life(self, mind: Mind) -> None:
+        fleet, rng = self.fleet, self.rng
+        how = rng.one_of({"terminal": 0.6, "nothing": 0.25, "script": 0.15})
+        if how == "terminal":
+            fleet.begin(fleet.come(mind.agent_id, rng.choice((0.0, 0.0, 3.0, 9.0))))
+        elif how == "script":
+            every_s = self.policy.heartbeat_s_max * 0.45
+            fleet.begin(fleet.script(mind, every_s, rng.choice((3.0, 12.0, 40.0))))
+        fleet.begin(fleet.chatter(mind, rng.choice((3.0, 6.0, 12.0))))
 
     def _calm_down(self) -> None:
         self.fleet.talking = False
         self.watch.note("peace")
-        trouble = self.trouble
+        trouble, store = self.trouble, self.store
         trouble.kill = trouble.freeze = trouble.lose_ring = trouble.delay_ring = 0.0
-        trouble.broker_up = trouble.host_up = True
-        for worker in self.workers:
-            worker.come_back()
+        trouble.broker_up = store.is_up = True
+        store.cut_off.clear()
+        for worker in self.workers.values():
+            worker.calm_down()
         for keeper in self.keepers:
             keeper.alive = True
-        self.store.rows["pause",] = None
-
-    def _host_term(self) -> Steps[None]:
-        """The host shows that it is there, while one of its workers is."""
-        while True:
-            if self.trouble.host_up and any(worker.alive for worker in self.workers[:2]):
-                self.store.rows["host",] = self.engine.now
-            yield 1.0
+        for host in self.hosts:
+            self.fleet.begin(self.shell.drain(host, draining=False))
+        store.rows["pause",] = None
+        self.watch.runs.calm_us = self.engine.us + int(CALM_S * SECOND / 3)
 
     def _tick(self) -> Steps[None]:
         """The stall tick, by two beats at odds."""
         while True:
             yield self.rng.choice((0.7, 1.3))
             self.fleet.begin(self.shell.find_stalls())
+            self.fleet.begin(self.shell.reconcile())
 
     def _chaos(self, every_s: float) -> Steps[None]:
-        rng, fleet = self.rng, self.fleet
+        rng = self.rng
         while True:
             yield rng.expovariate(1 / every_s)
-            if not fleet.talking:
+            if not self.fleet.talking:
                 return
-            living = [it for it in fleet.terminals.values() if it.alive]
-            what = rng.one_of(CHAOS)
-            if what == "kill":
-                rng.choice(self.workers).die()
-            elif what == "broker":
-                yield from self._outage("broker_up", rng.choice((2.0, 6.0)))
-            elif what == "host":
-                yield from self._outage("host_up", rng.choice((2.0, 7.0)))
-            elif what == "keeper":
-                rng.choice(self.keepers).sleep(rng.choice((2.0, 8.0)))
-            elif living and what == "crash":
-                rng.choice(living).crash()
-            elif living and what == "unlink":
-                fleet.begin(fleet.unlink(rng.choice(living), rng.choice((0.2, 2.0, None))))
-            elif living:
-                fleet.begin(fleet.open_session(rng.choice(living).agent_id))
+            yield from self._trouble(rng.one_of(CHAOS))
 
-    def _outage(self, what: str, seconds: float) -> Steps[None]:
-        self.watch.note(f"{what}: no longer, for {seconds:g} s")
+    def _trouble(self, what: str) -> Steps[None]:
+        rng = self.rng
+        if what == "kill":
+            rng.choice(list(self.workers.values())).die()
+        elif what == "freeze":
+            rng.choice(list(self.workers.values())).freeze(rng.choice((0.5, 3.5, 7.0, 12.0)))
+        elif what == "cut":
+            self.fleet.begin(self._cut_off(rng.choice(self.hosts), rng.choice((2.0, 5.0, 9.0))))
+        elif what == "database":
+            yield from self._restart(rng.choice((0.3, 1.0, 3.0)))
+        elif what == "broker":
+            yield from self._outage(rng.choice((2.0, 6.0)))
+        elif what == "keeper":
+            rng.choice(self.keepers).sleep(rng.choice((2.0, 8.0)))
+        else:
+            self._trouble_at(what)
+
+    def _trouble_at(self, what: str) -> None:
+        rng, fleet = self.rng, self.fleet
+        living = [it for it in fleet.terminals.values() if it.alive]
+        shims = list(self.site.living.values())
+        if shims and what == "shim":
+            rng.choice(shims).lose()
+        elif shims and what == "process":
+            rng.choice(shims).exits(-9)
+        elif living and what == "crash":
+            rng.choice(living).crash()
+        elif living and what == "unlink":
+            fleet.begin(fleet.unlink(rng.choice(living), rng.choice((0.2, 2.0, None))))
+        elif what == "takeover":
+            self._take_over()
+
+    def _take_over(self) -> None:
+        """Somebody opens a terminal, best of all of an agent that is being woken: its session, or a new one."""
+        names = [name for name, mind in self.fleet.minds.items() if not mind.dead]
+        woken = [shim.run for shim in self.site.living.values() if shim.run.agent_id in names]
+        if woken and self.rng.chance(0.7):
+            run = self.rng.choice(woken)
+            same = run.session_id if self.rng.chance(0.4) else None
+            self.fleet.begin(self.fleet.open_session(run.agent_id, same))
+        elif names:
+            name = self.rng.choice(names)
+            seat = self.shell.seat_of(name).seat_session_id
+            same = seat if seat and not self.fleet.of(name) and self.rng.chance(0.5) else None
+            if same is None or not self.fleet.script_lives(same):
+                self.fleet.begin(self.fleet.open_session(name, same))
+
+    def _cut_off(self, host: str, seconds: float) -> Steps[None]:
+        self.watch.note(f"{host} is cut off, for {seconds:g} s")
+        self.watch.counts["hosts cut off"] += 1
         begin = self.engine.us / SECOND
-        setattr(self.trouble, what, False)
-        if what == "host_up":
-            for terminal in list(self.fleet.terminals.values()):
-                if terminal.linked and terminal.habits.remembers:
-                    self.fleet.begin(self.fleet.unlink(terminal, 0.2))
+        self.store.cut_off.add(host)
         yield seconds
-        setattr(self.trouble, what, True)
+        self.store.cut_off.discard(host)
+        self.watch.note(f"{host} is back")
+        self.watch.down.append((begin, self.engine.us / SECOND))
+
+    def _restart(self, seconds: float) -> Steps[None]:
+        self.watch.note(f"the database restarts, for {seconds:g} s")
+        self.watch.counts["database restarts"] += 1
+        begin = self.engine.us / SECOND
+        self.store.stop()
+        yield seconds
+        self.store.is_up = True
+        self.watch.down.append((begin, self.engine.us / SECOND))
+
+    def _outage(self, seconds: float) -> Steps[None]:
+        self.watch.note(f"the broker is down, for {seconds:g} s")
+        begin = self.engine.us / SECOND
+        self.trouble.broker_up = False
+        yield seconds
+        self.trouble.broker_up = True
         self.watch.down.append((begin, self.engine.us / SECOND))
