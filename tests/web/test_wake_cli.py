@@ -19,6 +19,7 @@ from bridge.config import Settings
 from bridge.core.policy import RungLimits
 from bridge.core.run import Ended, Proved
 from bridge.core.states import Role, RunResult
+from tests.stack.running import until
 from tests.support.web import Mint
 from tests.support.world import TEST_POLICY, Clock, FixedPolicies, World
 
@@ -221,3 +222,20 @@ def test_with_everything_but_the_database_dead_an_operator_at_the_console_pauses
     assert "there is no workspace ws_x" in capsys.readouterr().err
     settings.stack_file.write_text("{}")
     assert direct("pause", "--reason", "x")[0] == 1
+
+
+def test_who_waits_for_a_runs_end_is_told_of_it(bridge: Bridge, world: World) -> None:
+    world.dormant("bob")
+    begun = world.started(world.pending(world.thread("alice", "bob")))
+    run_id = world.run(begun)["run_id"]
+
+    def host() -> None:
+        until(lambda: world.run(begun)["state"] == "ending" or None, "the run is asked to end")
+        world.move(begun, Ended(RunResult.KILLED, -9))
+
+    hand = threading.Thread(target=host)
+    hand.start()
+    code, out, err = bridge("runs", "kill", run_id, "--reason", "it hangs", "--wait")
+    hand.join()
+    assert (code, f"ended: {run_id}, killed (signal 9): ended by olivia: it hangs" in out) == (0, True)
+    assert "ending, waited 0 s ..." in err
