@@ -34,6 +34,8 @@ TIMEOUT = httpx.Timeout(connect=1.0, read=2.0, write=1.0, pool=1.0)
 RENEW_SHARE = 0.5
 RETRY_S = 5.0
 LOOK_S = 5.0
+REFUSED = frozenset({httpx.codes.FORBIDDEN, httpx.codes.BAD_REQUEST})
+"""What asking again would not change."""
 JOIN_S = 4.0
 
 
@@ -193,6 +195,6 @@ def _refusal(status: int, said: dict[str, Any], file: Path) -> Unavailable | For
     if status == httpx.codes.UNAUTHORIZED:
         how = "`bridge token issue --agent host:NAME --role host`"
         return Unavailable(f"the host's own token in {file} is not good: {detail}. A new one: {how}")
-    if status in (httpx.codes.FORBIDDEN, httpx.codes.BAD_REQUEST):
+    if status in REFUSED:
         return Forbidden(detail)
     return Unavailable(f"no token can be had now: {detail}")
