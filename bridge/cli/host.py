@@ -91,14 +91,14 @@ def _check(settings: Settings) -> None:
         raise Conflict(detail)
     container = build(settings, process="cli")
     try:
-        container.check_database()
         why = why_not_start(container.deps, settings.host_name, machine(settings))
+        if why is not None:
+            raise Conflict(why)
+        container.check_database()
     except Unavailable as error:
         raise Unavailable(f"the database that DATABASE_URL names does not answer: {error.detail}") from error
     finally:
         container.close()
-    if why is not None:
-        raise Conflict(why)
     _renew(settings, token)
 
 
