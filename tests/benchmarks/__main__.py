@@ -8,19 +8,23 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import broker, lateness, posts
+from tests.benchmarks import broker, dormant, lateness, posts
 from tests.benchmarks.world import world
 from tests.chaos.report import header
 
 REPORT = Path(__file__).resolve().parents[2] / "docs" / "reports" / "bench.md"
 PARTS = {"posts": posts.measure, "broker": broker.measure, "lateness": lateness.measure}
+ALONE = {"dormant": dormant.measure}
+"""Parts with a stack of their own."""
 
 
 def main() -> int:
     """Measure; 0 whatever the figures are: they are told, not judged."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", nargs="*", default=list(PARTS), choices=list(PARTS))
+    names = [*PARTS, *ALONE]
+    parser.add_argument("--only", nargs="*", default=names, choices=names)
     parser.add_argument("--agents", type=int, default=40)
+    parser.add_argument("--dormant", type=int, default=dormant.AGENTS)
     parser.add_argument("--no-report", action="store_true")
     asked = parser.parse_args()
     lines: list[str] = []
@@ -30,9 +34,14 @@ def main() -> int:
         print(words, file=sys.stderr, flush=True)
 
     found: dict[str, Any] = {}
-    with world(asked.agents) as here:
-        for name in asked.only:
-            found[name] = PARTS[name](here, say)
+    together = [name for name in asked.only if name in PARTS]
+    if together:
+        with world(asked.agents) as here:
+            for name in together:
+                found[name] = PARTS[name](here, say)
+    for name in asked.only:
+        if name in ALONE:
+            found[name] = ALONE[name](say, asked.dormant)
     print(json.dumps(found, indent=2))
     if not asked.no_report:
         REPORT.parent.mkdir(parents=True, exist_ok=True)
