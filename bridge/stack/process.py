@@ -23,6 +23,8 @@ from pathlib import Path
 
 STACK_MARK = "BRIDGE_STACK"
 SERVICE_MARK = "BRIDGE_SERVICE"
+RUN_MARK, SHIM_MARK = "BRIDGE_RUN_ID", "BRIDGE_SHIM"
+"""What a host's runs carry, and what their shims carry besides."""
 
 _CLONE_NEWUSER = 0x10000000
 _PR_SET_PDEATHSIG = 1

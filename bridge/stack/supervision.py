@@ -5,6 +5,8 @@ Rules of this file:
 - Every child leads its own session, so that Ctrl-C reaches the manager alone, and its group can be killed.
 - The manager adopts every descendant whose parent dies. What a dead service leaves behind is killed before
   the service is started again: a leftover would hold its port, its socket or its shared memory.
+- A process of a run comes to the manager only when its shim is dead: a leftover, whosever it was. A shim whose
+  worker is dead ends its run itself.
 - Restarts are never given up, for a Postgres that waits for its old backends comes back after half a minute;
   the pause between two grows to `PAUSE_S_MAX`, and shrinks again once the process has lived.
 - A stop goes against the order of the start, each service as soon as those that need it are gone.
@@ -22,7 +24,9 @@ from pathlib import Path
 from bridge.core.errors import OurError
 from bridge.stack.log import pump
 from bridge.stack.process import (
+    RUN_MARK,
     SERVICE_MARK,
+    SHIM_MARK,
     adopt_orphans,
     child_setup,
     environment_of,
@@ -258,6 +262,8 @@ class Supervision:
                 for pid, ended in self._orphans():
                     if ended:
                         reap(pid)
+                    elif _lost_by_shim(environment_of(pid)):
+                        send(pid, signal.SIGKILL)
 
     async def _kill_orphans(self, service: str | None) -> None:
         """Kill what the named service left behind (None: what anybody did), and what that leaves in turn."""
@@ -271,8 +277,9 @@ class Supervision:
 
     def _left_by(self, pid: int, service: str | None) -> bool:
         """Whether an orphan is the service's. Postgres overwrites what its processes were started with."""
-        origin = environment_of(pid).get(SERVICE_MARK)
-        if service is None or origin == service:
+        marks = environment_of(pid)
+        origin = marks.get(SERVICE_MARK)
+        if service is None or origin == service or _lost_by_shim(marks):
             return True
         return origin is None and service == "postgres"
 
@@ -283,6 +290,10 @@ class Supervision:
             for info in processes()
             if info.ppid == os.getpid() and info.pid not in ours
         ]
+
+
+def _lost_by_shim(marks: Mapping[str, str]) -> bool:
+    return RUN_MARK in marks and SHIM_MARK not in marks
 
 
 def _ending(status: int) -> str:

@@ -46,8 +46,8 @@ threading.Thread(target=watch, daemon=True).start()
 http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
 """
 
-# A worker that leaves a process in a session of its own behind when it is killed; that one outlives it, but
-# not the manager.
+# A worker that leaves processes in sessions of their own behind when it is killed: its own, one of a run, and the
+# shim of another run. They outlive it, but not the manager.
 LEFT = """
 import os, sys, time
 manager, worker = int(sys.argv[1]), os.getppid()
@@ -56,8 +56,10 @@ while os.getppid() in (manager, worker):
 """
 WORKER = f"""
 import os, subprocess, sys, time
-left = subprocess.Popen([sys.executable, "-c", {LEFT!r}, str(os.getppid())], start_new_session=True)
-print(f"left={{left.pid}}.", flush=True)
+kinds = {{"left": None, "run": {{"BRIDGE_RUN_ID": "r1"}}, "shim": {{"BRIDGE_RUN_ID": "r2", "BRIDGE_SHIM": "1"}}}}
+for name, marks in kinds.items():
+    argv = [sys.executable, "-c", {LEFT!r}, str(os.getppid())]
+    print(f"{{name}}={{subprocess.Popen(argv, env=marks, start_new_session=True).pid}}.", flush=True)
 while True:
     time.sleep(600)
 """

@@ -104,6 +104,19 @@ def test_whatever_dies_comes_back_and_its_leftovers_are_ended(start: Start) -> N
         assert alive(running.pids()[name]), name
 
 
+def test_what_a_dead_shim_left_is_ended_with_its_worker_and_a_living_shim_ends_its_run_itself(
+    start: Start,
+) -> None:
+    running = start()
+    running.record()
+    run = int(until(lambda: running.said.partition("run=")[2].partition(".")[0], "the run's pid"))
+    shim = int(until(lambda: running.said.partition("shim=")[2].partition(".")[0], "the shim's pid"))
+    running.kill_one("worker")
+    until(lambda: not alive(run), "the end of what a dead shim left behind")
+    until(lambda: running.said.count("shim=") > 1, "the second worker")
+    assert alive(shim)
+
+
 def test_a_killed_manager_leaves_no_process_and_the_next_one_finds_the_data(start: Start) -> None:
     running = start()
     with connect(running) as link:
