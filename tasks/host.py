@@ -11,9 +11,10 @@ Rules of this file:
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ import structlog
 from celery import bootsteps
 
 from bridge.adapters.host_credentials import HostCredentials
+from bridge.adapters.machine import code_version
 from bridge.adapters.presets import NAME_FORM
 from bridge.adapters.runtimes.command import RunBook
 from bridge.adapters.runtimes.pty import PtyRuntime, PtyServer
@@ -36,11 +38,11 @@ from tasks.base import Scope, Starter, scope_of
 from tasks.claim_canary import ask_canaries
 from tasks.deliver_wake import crash_point
 from tasks.host_checks import machine, refuse_host
+from tasks.host_drain import let_runs_end
 from tasks.host_runs import RunKeeping, RunReports
 
 log = structlog.get_logger(__name__)
 
-PACKAGE = "wakebridge"
 SEE_EVERY_S = 1.0
 RETURN_S = 4.0
 """Sessions that are not here at two looks, so far apart, have not come back."""
@@ -156,7 +158,7 @@ class Host:
     def _see(self) -> bool:
         began = time.monotonic()
         presets = self._starts.runs.presets() if self._starts else {}
-        term = self._container.hosts.see(self._name, self._holder, version(PACKAGE), presets)
+        term = self._container.hosts.see(self._name, self._holder, code_version(), presets)
         if term is None:
             self._scope.runtime = self._scope.starter = None
             log.error("host.held_elsewhere", host=self._name)
@@ -178,6 +180,7 @@ class Host:
         """End the runs and hang up; the wrappers dial again, and find the next worker."""
         self._scope.starter = None
         if self._starts:
+            let_runs_end(self._starts.runs.held, self._scope.settings.drain_s, self._see)
             self._starts.runs.close(RUNS_GRACE_S)
             self._starts.credentials.close()
         self.server.close()
@@ -206,7 +209,7 @@ class HostStep(bootsteps.StartStopStep):
 
     def __init__(self, worker: Any, **kwargs: Any) -> None:  # noqa: ANN401  Celery's signature
         super().__init__(worker, **kwargs)
-        self._stop = threading.Event()
+        self._stop, self._stop_s = threading.Event(), STOP_S
         self._thread: threading.Thread | None = None
 
     def include_if(self, worker: Any) -> bool:  # noqa: ANN401  Celery's signature
@@ -218,8 +221,9 @@ class HostStep(bootsteps.StartStopStep):
         """Begin to hold the host."""
         scope = scope_of(worker.app)
         scope.process = "host"
-        refuse_host(scope)
-        self._thread = threading.Thread(target=self._hold, args=(scope,), name="host", daemon=True)
+        checked = refuse_host(scope)
+        self._stop_s = scope.settings.drain_s + STOP_S
+        self._thread = threading.Thread(target=self._hold, args=(scope, checked), name="host", daemon=True)
         self._thread.start()
 
     def stop(self, worker: Any) -> None:  # noqa: ANN401  Celery's signature
@@ -227,15 +231,20 @@ class HostStep(bootsteps.StartStopStep):
         del worker
         self._stop.set()
         if self._thread is not None:
-            self._thread.join(STOP_S)
+            self._thread.join(self._stop_s)
 
     terminate = stop
 
-    def _hold(self, scope: Scope) -> None:
+    def _hold(self, scope: Scope, checked: bool) -> None:  # noqa: FBT001  what `start` found
         host = Host(scope)
         while True:
             try:
-                host.step()
+                checked = checked or refuse_host(scope)  # a database that was silent is asked again
+                if checked:
+                    host.step()
+            except SystemExit:
+                os.kill(os.getpid(), signal.SIGTERM)
+                break
             except BridgeError as error:
                 log.warning("host.blind", why=error.detail)
             except Exception:  # without this thread the host is not seen, and nothing on it is woken

@@ -11,6 +11,7 @@ from bridge.core.effects import Probe
 from bridge.core.states import WAKE_FINAL
 from bridge.core.wake import decide
 from bridge.core.wake_events import Due, Wake
+from bridge.db.agent_store import ProbeTaken
 from bridge.db.deps import Deps
 from bridge.db.wake_record import record
 from bridge.db.wake_store import clear_ring, facts, lock
@@ -30,6 +31,13 @@ class Advanced:
 
 def advance_wake(deps: Deps, workspace_id: str, wake_id: str, worker: str) -> Advanced:
     """Look at the wake now. Raises NotFound; Conflict when another hand holds its lock for too long."""
+    try:
+        return _advance(deps, workspace_id, wake_id, worker)
+    except ProbeTaken:  # judged again, it sees who probes
+        return _advance(deps, workspace_id, wake_id, worker)
+
+
+def _advance(deps: Deps, workspace_id: str, wake_id: str, worker: str) -> Advanced:
     policy = deps.policies.current(workspace_id)
     with deps.unit(workspace_id, actor=worker) as uow:
         locked = lock(uow, wake_id)

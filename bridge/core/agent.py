@@ -45,11 +45,20 @@ def wake_failed(agent: Agent, policy: Policy, now: datetime) -> Agent:
     """The breaker opens. While it is open, more that fail say nothing new: each probe doubles its time."""
     if agent.probe_at is not None and now < agent.probe_at:
         return agent
-    return take_probe(replace(agent, unreachable_since=agent.unreachable_since or now), policy, now)
+    return _open(replace(agent, unreachable_since=agent.unreachable_since or now), policy, now)
+
+
+def probe_is_taken(agent: Agent, seen: datetime) -> bool:
+    """Whether another wake took the probe that was due at `seen`."""
+    return agent.probe_at is not None and agent.probe_at != seen
 
 
 def take_probe(agent: Agent, policy: Policy, now: datetime) -> Agent:
-    """One wake tries; the others wait until the next probe, twice as long."""
+    """One wake tries; the others wait until the next probe, twice as long. A closed breaker stays closed."""
+    return agent if agent.probe_at is None else _open(agent, policy, now)
+
+
+def _open(agent: Agent, policy: Policy, now: datetime) -> Agent:
     failures = agent.failures + 1
     return replace(agent, failures=failures, probe_at=now + policy.breaker(failures))
 

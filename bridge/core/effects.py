@@ -6,6 +6,7 @@ Imperative, carried out at least once, keyed by ids and fences.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from bridge.core.states import Rung
 
@@ -72,7 +73,12 @@ class LeaveAttempt:
 
 @dataclass(frozen=True, slots=True)
 class TakeProbe:
-    """This wake is the one probe of an unreachable agent: the others go on waiting behind the breaker."""
+    """This wake is the one probe of an unreachable agent: the others go on waiting behind the breaker.
+
+    `seen` is when the probe was due as this decision knew it: another wake may have taken it meanwhile.
+    """
+
+    seen: datetime
 
 
 @dataclass(frozen=True, slots=True)

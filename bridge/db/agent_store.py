@@ -8,8 +8,10 @@ from typing import Any
 
 from sqlalchemy import bindparam, select, text, update
 
+from bridge.core import agent as breaker
 from bridge.core.agent import Agent
-from bridge.core.errors import NotFound
+from bridge.core.errors import Conflict, NotFound
+from bridge.core.policy import Policy
 from bridge.core.session import Session
 from bridge.db.agent import agent_to_core, agent_to_row, agents, session_to_core, session_to_row, sessions
 from bridge.db.uow import UnitOfWork
@@ -64,6 +66,21 @@ def change_agent(uow: UnitOfWork, agent_id: str, change: Callable[[Agent], Agent
         .values(**changed, audit_n=n, audit_head=head, updated_at=now)
     )
     return new
+
+
+class ProbeTaken(Conflict):
+    """Another wake took the agent's probe since this one was judged: it waits for the next."""
+
+
+def take_probe(uow: UnitOfWork, agent_id: str, seen: datetime, policy: Policy, now: datetime) -> None:
+    """The agent's one probe, which was due at `seen`. Raises ProbeTaken."""
+
+    def rule(agent: Agent) -> Agent:
+        if breaker.probe_is_taken(agent, seen):
+            raise ProbeTaken
+        return breaker.take_probe(agent, policy, now)
+
+    change_agent(uow, agent_id, rule, now)
 
 
 def lock_agent(uow: UnitOfWork, agent_id: str) -> Agent | None:

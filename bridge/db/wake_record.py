@@ -27,7 +27,7 @@ from bridge.core.errors import Conflict
 from bridge.core.policy import Policy
 from bridge.core.states import WAKE_OPEN, Rung, WaitReason, WakeState
 from bridge.core.wake_events import SignOfLife
-from bridge.db.agent_store import change_agent
+from bridge.db.agent_store import change_agent, take_probe
 from bridge.db.figures import wake_figures
 from bridge.db.notice import OPERATORS
 from bridge.db.notice_store import tell
@@ -43,6 +43,8 @@ FREED = frozenset({WaitReason.SLOT, WaitReason.BUSY})
 """What is over when a session is free, or its program ready; neither is a sign of life."""
 CLAIMS = frozenset({(S.PENDING, S.DELIVERING), (S.DELIVERING, S.PENDING), (S.PENDING, S.PENDING)})
 """Claims, what gives them back, and waiting: in the wake's own history, not in the audit."""
+
+
 _EXTRA = ("host", "version", "rung_until", "updated_at", "audit_n", "audit_head")
 _RECORD = (
     update(wakes)
@@ -186,7 +188,7 @@ def _carry_out(
         case MarkUnreachable():
             change_agent(uow, wake.agent_id, lambda agent: breaker.wake_failed(agent, policy, now), now)
         case TakeProbe():
-            change_agent(uow, wake.agent_id, lambda agent: breaker.take_probe(agent, policy, now), now)
+            take_probe(uow, wake.agent_id, effect.seen, policy, now)
         case _:  # Probe: the hand that claimed it looks, after the commit. MoveTo: stored with the wake
             return
 

@@ -1,6 +1,6 @@
 """The seat is taken openly, and the breaker lets one probe through at a time."""
 
-from bridge.core.agent import Agent, alive, take_probe, take_seat, wake_failed
+from bridge.core.agent import Agent, alive, probe_is_taken, take_probe, take_seat, wake_failed
 from bridge.core.policy import Policy
 from tests.core.wakes import NOW, at
 
@@ -41,6 +41,18 @@ def test_one_wake_probes_and_the_others_wait_for_the_next_probe() -> None:
     probing = take_probe(agent, POLICY, at(60))
     assert probing.probe_at == at(60 + 120)
     assert wake_failed(probing, POLICY, at(70)) == probing
+
+
+def test_a_probe_that_another_wake_took_is_known_by_its_time() -> None:
+    agent = wake_failed(AGENT, POLICY, NOW)
+    assert not probe_is_taken(agent, at(60))
+    assert probe_is_taken(take_probe(agent, POLICY, at(60)), at(60))
+
+
+def test_a_probe_never_opens_a_breaker_that_a_sign_of_life_has_closed() -> None:
+    closed = alive(wake_failed(AGENT, POLICY, NOW))
+    assert not probe_is_taken(closed, at(60))
+    assert take_probe(closed, POLICY, at(60)) == closed
 
 
 def test_any_sign_of_life_closes_the_breaker() -> None:

@@ -29,6 +29,7 @@ from bridge.core.wake_events import (
     TouchAllowed,
     Wake,
 )
+from bridge.core.wake_judgement import HELD_UP, waits_in_vain
 from tests.core.wakes import BOTH, NOW, born
 
 SHORT = Policy(
@@ -119,7 +120,8 @@ def walk(steps: list[Step]) -> list[tuple[Wake, Event, Wake, datetime]]:
             assert decision.state.state in cell.to
         if decision.state.state is WakeState.FAILED and wake.state is not WakeState.FAILED:
             assert any(isinstance(effect, Notify) and effect.tell_sender for effect in decision.effects)
-            assert MarkUnreachable() in decision.effects or wake.reason is WaitReason.UNREACHABLE
+            marked = MarkUnreachable() in decision.effects
+            assert marked or wake.reason in HELD_UP or waits_in_vain(wake)
         wake = decision.state
     return seen
 

@@ -45,11 +45,16 @@ def play(world: World, clock: Clock) -> str:
 
 def _run(world: World, wake_id: str) -> None:
     """A process that was started for the wake, and still runs."""
-    now, of = world.now(), {"workspace_id": world.workspace, "agent_id": "bob", "session_id": "ses_run"}
+    now = world.now()
+    of: dict[str, object] = {"workspace_id": world.workspace, "agent_id": "bob", "session_id": "ses_run"}
     attempt = of | {"attempt_id": f"{wake_id}.99", "wake_id": wake_id, "rung": "spawn", "fence": 99}
     thread = world.owner.value("SELECT thread_id FROM wakes WHERE wake_id = :id", id=wake_id)
     world.owner.insert("attempts", attempt | {"thread_id": thread, "begun_at": now, "closed_at": now})
-    run = of | {"run_id": world.deps.ids.new("run_"), "attempt_id": f"{wake_id}.99", "native_id": "n"}
+    run = of | {
+        "run_id": world.deps.ids.new("run_"),
+        "attempt_id": f"{wake_id}.99",
+        "native_id": "n",
+    }
     run |= {
         "rung": "spawn",
         "preset": "script",
