@@ -22,6 +22,8 @@ from bridge.demo.stack import BRIDGE, Stack
 SCRIPTED = ("reviewer", "executor")
 HUMAN_AT = "planner"
 DEAF = "deaf"
+OF_THEIR_OWN = ("executor",)
+"""Whose preset says how their sessions are resumed; the others have the one of any program with a prompt."""
 KEY_EVERY_S = 0.06
 LEAVE_S_MAX = 5.0
 _ASKS_CURSOR, _CURSOR = b"\x1b[6n", b"\x1b[1;1R"
@@ -100,7 +102,8 @@ def _headless(troupe: Troupe, stack: Stack, name: str, program: str) -> Player:
 
 def _command(troupe: Troupe, stack: Stack, name: str, program: str, *, headless: bool) -> list[str]:
     options = ["--headless", "--log", str(troupe.data / f"{name}.screen")] if headless else []
-    run = [*BRIDGE, "run", "--data", str(stack.data), "--agent", name, "--preset", "line", *options]
+    preset = name if name in OF_THEIR_OWN else "line"
+    run = [*BRIDGE, "run", "--data", str(stack.data), "--agent", name, "--preset", preset, *options]
     return [*run, "--", sys.executable, "-m", program, name, str(_ledger(troupe, name))]
 
 

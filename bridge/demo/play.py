@@ -32,6 +32,7 @@ from bridge.demo.processes import Troupe
 from bridge.demo.programme import SCENES, Entry, close, seat
 from bridge.demo.stack import Stack, StackFailed, start_stack
 from bridge.demo.stage import Stage
+from bridge.demo.starts import write_presets
 from bridge.demo.timeline import Form, Timeline
 from bridge.demo.watch import Account, Expectation, Scene, SceneFailed, Stopped
 
@@ -94,6 +95,10 @@ class _Theatre:
         self.stack = start_stack(self.troupe, POLICY)
         self.stack.wait()
         self.timeline.tell(0, "bridge", "is ready: a canary row was claimed by this host", self.stack.url)
+        write_presets(self.stack.data, self.troupe.data)
+        self.timeline.tell(
+            0, "demo", "says how agents are started on this host", f"{self.stack.data}/presets"
+        )
         self.cast = raise_cast(self.troupe, self.stack)
         with self.stack.operator() as operator, self.stack.client("ci") as ci:
             stage = Stage(self.stack, operator, ci, self.cast, POLICY)

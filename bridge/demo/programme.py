@@ -10,7 +10,6 @@ from bridge.core.states import WAKE_OPEN
 from bridge.demo.figures import figures
 from bridge.demo.scenes import circles, dead, dormant, human, kills, ladder, review, unheard
 from bridge.demo.stage import Stage, describe, sum_up
-from bridge.demo.starts import write_preset
 from bridge.demo.timeline import Timeline
 from bridge.demo.watch import Scene
 
@@ -48,7 +47,7 @@ SCENES = (
 
 
 def seat(scene: Scene, stage: Stage) -> None:
-    """Wait until everybody sits at a terminal that the host worker knows; say how others are started."""
+    """Wait until everybody sits at a terminal that the host worker knows, with its program at its prompt."""
     names = sorted(stage.cast.players)
 
     def attached() -> list[str]:
@@ -61,10 +60,6 @@ def seat(scene: Scene, stage: Stage) -> None:
         lambda: f"attached: {attached()}",
     )
     scene.tell("demo", f"{sum_up(names)} sit at their terminals", "real processes under `bridge run`")
-    write_preset(stage, "executor", resume=[])
-    write_preset(stage, "builder", resume=["troubles=crash,hang"], spawn=[])
-    write_preset(stage, "sleeper", spawn=[f"needs={dead.needed(stage)}"])
-    scene.tell("demo", "says how agents are started here", f"3 presets in {stage.stack.data}/presets")
 
 
 def close(scene: Scene, stage: Stage, timeline: Timeline) -> None:

@@ -12,7 +12,6 @@ from bridge.core.policy import Policy
 from bridge.core.states import WAKE_FINAL
 from bridge.demo.cast import Cast
 from bridge.demo.figures import seconds
-from bridge.demo.ledger import Ledger
 from bridge.demo.stack import Stack
 from bridge.demo.watch import Scene
 
@@ -38,14 +37,6 @@ class Stage:
     def folder(self) -> Path:
         """Where the play keeps its files."""
         return self.stack.data.parent
-
-    def started_file(self, name: str) -> Path:
-        """Where an agent that the bridge starts writes down what it does."""
-        return self.folder / f"{name}.started"
-
-    def started(self, name: str) -> Ledger:
-        """What an agent that the bridge started did."""
-        return Ledger(self.started_file(name))
 
     def agent(self, name: str) -> dict[str, Any]:
         """An agent's row."""

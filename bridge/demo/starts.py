@@ -14,11 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bridge.demo.ledger import Ledger
 from bridge.demo.processes import MARK, of_run
 from bridge.demo.stage import PAGE, Stage, Story
 from bridge.demo.watch import Scene
 
 PROGRAM = "bridge.demo.started"
+DESK = "desk"
 RUNG_S_MAX = 25.0
 OVER_S_MAX = 12.0
 LEFT_S_MAX = 3.0
@@ -28,16 +30,29 @@ RECEIPTS = ("stored", "offered", "accepted", "read", "answered")
 Run = dict[str, Any]
 
 
-def write_preset(stage: Stage, name: str, **rungs: Sequence[str]) -> Path:
-    """Say on the host how `name` is started on these rungs, with these options; the file."""
-    desk = stage.folder / "desk"
-    desk.mkdir(mode=0o700, exist_ok=True)
-    folder = stage.stack.data / "presets"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    path = folder / f"{name}.toml"
-    path.write_text(preset(name, stage.started_file(name), desk, **rungs))
-    path.chmod(0o600)
-    return path
+def write_presets(data: Path, folder: Path) -> None:
+    """Say on the host of the stack in `data` how agents are started; what they write goes to `folder`."""
+    desk, presets = folder / DESK, data / "presets"
+    desk.mkdir(mode=0o700)
+    presets.mkdir(mode=0o700)
+    for name, rungs in programs(folder).items():
+        path = presets / f"{name}.toml"
+        path.write_text(preset(name, ledger_file(folder, name), desk, **rungs))
+        path.chmod(0o600)
+
+
+def programs(folder: Path) -> dict[str, dict[str, list[str]]]:
+    """Who is started on which rungs, with which options."""
+    return {
+        "executor": {"resume": []},
+        "builder": {"resume": ["troubles=crash,hang"], "spawn": []},
+        "sleeper": {"spawn": [f"needs={needed(folder)}"]},
+    }
+
+
+def needed(folder: Path) -> Path:
+    """The file without which sleeper's program fails."""
+    return folder / "sleeper.settings"
 
 
 def preset(name: str, ledger: Path, desk: Path, **rungs: Sequence[str]) -> str:
@@ -46,16 +61,34 @@ def preset(name: str, ledger: Path, desk: Path, **rungs: Sequence[str]) -> str:
     for rung, options in rungs.items():
         argv = ["{python}", "-m", PROGRAM, name, str(ledger), rung, "{native_id}", *options]
         lines.append(f"{rung} = {json.dumps(argv)}")
-    lines += [
-        f"cwd = {json.dumps(str(desk))}",
-        f'environment = ["PATH", "{MARK}"]',
-        "",
-        "[command.identity]",
-        'match = "json"',
-        'event = { type = "session" }',
-        'field = "session_id"',
-    ]
-    return "\n".join(lines) + "\n"
+    lines += [f"cwd = {json.dumps(str(desk))}", f'environment = ["PATH", "{MARK}"]', "", _IDENTITY, _SCREEN]
+    return "\n".join(lines)
+
+
+_IDENTITY = """[command.identity]
+match = "json"
+event = { type = "session" }
+field = "session_id"
+"""
+_SCREEN = """[screen]
+prompt = '> ?'
+questions = []
+working = []
+working_rows = 6
+paste_required = false
+alternate = false
+"""
+"""How the agents of the cast look at a terminal."""
+
+
+def ledger_file(folder: Path, name: str) -> Path:
+    """Where an agent that the bridge starts writes down what it does."""
+    return folder / f"{name}.started"
+
+
+def started(stage: Stage, name: str) -> Ledger:
+    """What an agent that the bridge started did."""
+    return Ledger(ledger_file(stage.folder, name))
 
 
 def bind(stage: Stage, name: str) -> None:
@@ -124,13 +157,22 @@ def follow(scene: Scene, stage: Stage, thread: str, seq: int, who: str) -> list[
     def answered() -> bool:
         item = receipt(stage, thread, seq, who)
         if item["receipt"] not in seen:
+            news = ", ".join(since(seen, item["receipt"]))
             seen.append(item["receipt"])
-            scene.tell("ci", f"its message's receipt: {item['receipt']}", _proof(item))
+            scene.tell("ci", f"its message's receipt: {news}", _PROOFS.get(item["receipt"], str(item["why"])))
         return seen[-1] == RECEIPTS[-1]
 
     scene.until(f"{who} answers", answered, RUNG_S_MAX, lambda: seen, FOLLOW_EVERY_S)
     scene.expect("each receipt goes further than the one before", in_order(seen), seen)
     return seen
+
+
+def since(seen: Sequence[str], now: str) -> list[str]:
+    """The receipts that came with this one: further than the last one seen, up to it."""
+    if now not in RECEIPTS:
+        return [now]
+    first = max((RECEIPTS.index(one) + 1 for one in seen if one in RECEIPTS), default=0)
+    return [*RECEIPTS[first : RECEIPTS.index(now)], now]
 
 
 def receipt(stage: Stage, thread: str, seq: int, who: str) -> dict[str, Any]:
@@ -151,10 +193,6 @@ _PROOFS = {
     "read": "the cursor is there: nothing else ends a wake well",
     "answered": "a message in reply to it",
 }
-
-
-def _proof(item: dict[str, Any]) -> str:
-    return f"{_PROOFS.get(item['receipt'], '')}{item['why'] if item['receipt'] == 'failed' else ''}"
 
 
 def rungs(story: Story) -> list[str]:

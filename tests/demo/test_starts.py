@@ -1,15 +1,18 @@
 """What the bridge is told to start, and what scenes make of its runs."""
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bridge.adapters.presets import load_preset
 from bridge.adapters.presets.command import fill, read_command
 from bridge.demo.processes import MARK
 from bridge.demo.scenes.ladder import apart, deadline_s, under_another
-from bridge.demo.starts import RECEIPTS, describe, in_order, preset
+from bridge.demo.starts import RECEIPTS, describe, in_order, preset, programs, since, write_presets
+from bridge.terminal import Rules
 
 VALUES = {"python": "/usr/bin/python3", "native_id": "nat_1"}
 
@@ -56,6 +59,16 @@ def test_a_preset_is_one_that_the_host_takes_whatever_the_paths() -> None:
     assert (command.identity.field, dict(command.identity.event)) == ("session_id", {"type": "session"})
 
 
+def test_the_presets_of_the_play_are_those_that_the_host_and_the_terminals_take(tmp_path: Path) -> None:
+    folder, data = tmp_path / "play", tmp_path / "play" / "data"
+    data.mkdir(parents=True)
+    write_presets(data, folder)
+    loaded = {name: load_preset(name, data / "presets") for name in programs(folder)}
+    rungs = {name: preset.command.rungs for name, preset in loaded.items() if preset.command}
+    assert rungs == {"executor": ["resume"], "builder": ["resume", "spawn"], "sleeper": ["spawn"]}
+    assert re.fullmatch(Rules(**loaded["executor"].screen.arguments()).prompt, "> ")
+
+
 def test_a_rung_that_is_not_given_cannot_be_started() -> None:
     data = tomllib.loads(preset("executor", Path("/l"), Path("/d"), resume=[]))
     assert read_command("executor", data["command"]).rungs == ["resume"]
@@ -87,11 +100,17 @@ def test_two_runs_at_once_are_noticed() -> None:
     assert not apart([run(1, 2), run(1.9, 3)])
 
 
-def test_a_decision_by_another_policy_is_late_after_a_second() -> None:
+def test_a_decision_by_another_policy_is_late_when_it_began_after_a_second() -> None:
     version = {"created_at": at(10), "policy_version": 4}
-    story = {"steps": [step(9, 3), step(10.9, 3), step(11.1, 4)]}
+    story = {"steps": [step(9, 3), step(11.9, 3), step(12.1, 4)]}  # the second one was under way for a while
     assert under_another(story, version) == []
-    assert len(under_another({"steps": [*story["steps"], step(11.2, 3)]}, version)) == 1
+    assert len(under_another({"steps": [*story["steps"], step(12.2, 3)]}, version)) == 1
+
+
+def test_receipts_that_came_together_are_told_together() -> None:
+    assert since([], "stored") == ["stored"]
+    assert since(["stored"], "accepted") == ["offered", "accepted"]
+    assert since(["stored", "accepted"], "failed") == ["failed"]
 
 
 def test_the_deadline_of_an_attempt_is_read_from_its_story() -> None:

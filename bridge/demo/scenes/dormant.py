@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bridge.demo.brain import RED_BUILD
 from bridge.demo.stage import Stage
-from bridge.demo.starts import bind, describe, follow, hear, in_use, nth_run, over, rungs
+from bridge.demo.starts import describe, follow, hear, in_use, nth_run, over, rungs, started
 from bridge.demo.watch import Scene
 
 WHO = "executor"
@@ -15,7 +15,6 @@ LINES = 2
 def play(scene: Scene, stage: Stage) -> None:
     """Play it."""
     session_id = _fall_asleep(scene, stage)
-    bind(stage, WHO)
     thread = stage.thread("Builds that failed", "ci", WHO)
     posted = stage.ci.post(thread, RED_BUILD, to=[WHO])
     wake_id = posted["wakes"][0]["wake_id"]
@@ -34,7 +33,9 @@ def play(scene: Scene, stage: Stage) -> None:
     told = (run["rung"], run["result"], run["exit_status"], run["session_id"])
     scene.expect("its own session was resumed", told == ("resume", "exited", 0, session_id), told)
     scene.until("every slot is free again", lambda: not in_use(stage), ASLEEP_S_MAX, lambda: in_use(stage))
-    scene.tell("bridge", f"{run['run_id']}: {describe(run)}", "its slot is free, no process of it is left")
+    scene.tell(
+        "bridge", "its slot is free again, no process of it is left", f"{run['run_id']}: {describe(run)}"
+    )
     wake = stage.read(scene, WHO, wake_id)
     climbed = rungs(stage.operator.explain(wake_id))
     scene.expect("one try on one rung was enough", climbed == ["resume"], climbed)
@@ -55,14 +56,12 @@ def _fall_asleep(scene: Scene, stage: Stage) -> str:
     scene.until(
         "executor's terminal is closed, and the bridge knows", asleep, ASLEEP_S_MAX, lambda: stage.agent(WHO)
     )
-    with stage.stack.client(WHO, session_id) as own:
-        own.heartbeat(session_id, runtime="command", resumable=True, status="offline")
-    scene.tell(WHO, "its terminal is closed, its process has ended", f"session {session_id} can be resumed")
+    scene.tell(WHO, "its terminal is closed, its process has ended", f"its preset can resume {session_id}")
     return session_id
 
 
 def _show_prompt(scene: Scene, stage: Stage, run_id: str) -> None:
-    began = stage.started(WHO).first("began", run=run_id)()
+    began = started(stage, WHO).first("began", run=run_id)()
     prompt = str(began["prompt"]) if began else ""
     asked = f"> {RED_BUILD}"
     scene.expect("its prompt names the question", asked in prompt.splitlines(), prompt)
