@@ -69,6 +69,7 @@ class RunsAccount:
     wakes: dict[str, int] = field(default_factory=dict)
     failed_why: dict[str, int] = field(default_factory=dict)
     runs: dict[str, int] = field(default_factory=dict)
+    lost: dict[str, int] = field(default_factory=dict)
     all_ended_s: float = 0.0
     sessions: int = 0
     agents_seen: int = 0
@@ -225,6 +226,7 @@ def _settle(world: RunsWorld, account: RunsAccount, say: Callable[[str], None]) 
     account.runs = _by(
         world, "SELECT rung || ' ' || coalesce(result, state) AS key, count(*) AS n FROM runs GROUP BY 1"
     )
+    account.lost = _by(world, _LOST)
     if "" in account.failed_why:
         account.broken.append("a wake failed without a reason")
     _judge_messages(world, account)
@@ -246,6 +248,12 @@ def _count(world: RunsWorld, rows: str) -> int:
 def _by(world: RunsWorld, sql: str) -> dict[str, int]:
     return {str(row["key"]): int(row["n"]) for row in world.owner.rows(sql)}
 
+
+_LOST = """
+SELECT CASE WHEN proved_at IS NOT NULL THEN 'after it was proved' WHEN started_at IS NOT NULL
+    THEN 'after it was started' ELSE 'before it was known to be started' END AS key, count(*) AS n
+FROM runs WHERE result = 'lost' GROUP BY 1
+"""
 
 _READER = """
 SELECT m.body, p.last_read_seq >= m.seq AS read, EXISTS (SELECT FROM wakes w WHERE w.thread_id = m.thread_id

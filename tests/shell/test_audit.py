@@ -41,7 +41,7 @@ def broken_chains(owner: Owner) -> list[str]:
 
 def _wrong_heads(owner: Owner, heads: dict[tuple[str, str, str], tuple[int, bytes]]) -> list[str]:
     broken: list[str] = []
-    for kind in ("thread", "wake", "agent", "session"):
+    for kind in ("thread", "wake", "agent", "session", "run"):
         for row in owner.rows(f"SELECT workspace_id, {kind}_id AS id, audit_n, audit_head FROM {kind}s"):
             expected = heads.get((row["workspace_id"], kind, row["id"]), (0, None))
             if (row["audit_n"], row["audit_head"]) != expected:
