@@ -10,12 +10,30 @@ from typing import Any
 
 from tests.benchmarks import broker, dormant, lateness, posts
 from tests.benchmarks.world import world
-from tests.chaos.report import header
+from tests.chaos.report import write_report
 
 REPORT = Path(__file__).resolve().parents[2] / "docs" / "reports" / "bench.md"
 PARTS = {"posts": posts.measure, "broker": broker.measure, "lateness": lateness.measure}
 ALONE = {"dormant": dormant.measure}
 """Parts with a stack of their own."""
+
+
+class Part:
+    """What was measured, in words and in figures."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.found: dict[str, Any] = {}
+
+    def say(self, words: str) -> None:
+        """Told at once, and kept."""
+        self.lines.append(words)
+        print(words, file=sys.stderr, flush=True)
+
+    def text(self) -> str:
+        """Its section of the report, without the title."""
+        story = "\n".join(f"- {line}" for line in self.lines)
+        return f"{story}\n\n```json\n{json.dumps(self.found, indent=2)}\n```\n"
 
 
 def main() -> int:
@@ -27,26 +45,18 @@ def main() -> int:
     parser.add_argument("--dormant", type=int, default=dormant.AGENTS)
     parser.add_argument("--no-report", action="store_true")
     asked = parser.parse_args()
-    lines: list[str] = []
-
-    def say(words: str) -> None:
-        lines.append(words)
-        print(words, file=sys.stderr, flush=True)
-
-    found: dict[str, Any] = {}
+    told: dict[str, Part] = {name: Part() for name in asked.only}
     together = [name for name in asked.only if name in PARTS]
     if together:
         with world(asked.agents) as here:
             for name in together:
-                found[name] = PARTS[name](here, say)
+                told[name].found = PARTS[name](here, told[name].say)
     for name in asked.only:
         if name in ALONE:
-            found[name] = ALONE[name](say, asked.dormant)
-    print(json.dumps(found, indent=2))
+            told[name].found = ALONE[name](told[name].say, asked.dormant)
+    print(json.dumps({name: part.found for name, part in told.items()}, indent=2))
     if not asked.no_report:
-        REPORT.parent.mkdir(parents=True, exist_ok=True)
-        story = "\n".join(f"- {line}" for line in lines)
-        REPORT.write_text(f"{header('Benchmarks')}\n{story}\n\n```json\n{json.dumps(found, indent=2)}\n```\n")
+        write_report(REPORT, "Benchmarks", {name: part.text() for name, part in told.items()})
     return 0
 
 

@@ -28,6 +28,7 @@ from tests.chaos.stack import Stack, running_stack, wait_until
 
 AGENTS = 500
 A_THREAD = 50
+HOST, RUNS = "host-local", "agents and shims"
 SLOTS = 8
 SECONDS_MAX = 600.0
 HEALTH_EVERY_S = 0.05
@@ -240,7 +241,7 @@ def _submit(pool: ThreadPoolExecutor, ask: Callable[[float], None]) -> None:
 def _cpu_s(stack: Stack) -> dict[str, float]:
     """Processor seconds of each service with all that it started and buried, and of this process."""
     tick = os.sysconf("SC_CLK_TCK")
-    spent: dict[int, float] = {}
+    spent: dict[int, tuple[float, float]] = {}
     parents: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -249,16 +250,18 @@ def _cpu_s(stack: Stack) -> dict[str, float]:
             fields = (entry / "stat").read_bytes().rpartition(b")")[2].split()
         except OSError:
             continue
-        spent[int(entry.name)] = sum(map(int, fields[11:15])) / tick
+        spent[int(entry.name)] = (sum(map(int, fields[11:13])) / tick, sum(map(int, fields[13:15])) / tick)
         parents[int(entry.name)] = int(fields[1])
-    found = dict.fromkeys(stack.facts["processes"], 0.0)
+    found = dict.fromkeys([*stack.facts["processes"], RUNS], 0.0)
     of = {int(pid): name for name, pid in stack.facts["processes"].items()}
-    for pid, cpu_s in spent.items():
+    for pid, (own_s, buried_s) in spent.items():
         above = pid
         while above in parents and above not in of:
             above = parents[above]
         if above in of:
-            found[of[above]] += cpu_s
+            name = of[above] if pid == above or of[above] != HOST else RUNS
+            found[name] += own_s
+            found[RUNS if of[above] == HOST else name] += buried_s
     own = resource.getrusage(resource.RUSAGE_SELF)
     return found | {"this measurement": own.ru_utime + own.ru_stime}
 

@@ -1,4 +1,6 @@
-"""`make chaos`: every process killed in turn, then runs in the middle; the account goes to docs/reports/chaos.md."""
+"""`make chaos`: every process killed in turn, then runs in the middle, then a host
+cut off; the account goes to docs/reports/chaos.md.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.report import header
+from tests.chaos.hosts import Size, chaos_hosts
+from tests.chaos.report import write_report
 from tests.chaos.run import PROCESSES, chaos
 from tests.chaos.runs import chaos_runs, summary
 
@@ -31,9 +34,9 @@ class Story:
         print(words, file=sys.stderr, flush=True)
 
     def text(self) -> str:
-        """Its section of the report."""
+        """Its section of the report, without the title."""
         story = "\n".join(f"- {line}" for line in self.lines)
-        return f"## {self.title}\n\n{story}\n\n```json\n{json.dumps(self.account, indent=2)}\n```\n"
+        return f"{story}\n\n```json\n{json.dumps(self.account, indent=2)}\n```\n"
 
 
 def main() -> int:
@@ -43,22 +46,29 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", default=list(PROCESSES), choices=PROCESSES)
     parser.add_argument("--runs-only", action="store_true", help="leave out the first part")
     parser.add_argument("--kills", type=int, default=50, help="of the second part; 0 leaves it out")
+    parser.add_argument(
+        "--hosts-only", action="store_true", help="only the third part: two hosts, one cut off"
+    )
+    parser.add_argument("--pairs", type=int, default=Size().pairs, help="interleaved pairs of the third part")
+    parser.add_argument("--no-hosts", action="store_true", help="leave out the third part")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--no-report", action="store_true")
     asked = parser.parse_args()
     stories: list[Story] = []
-    if not asked.runs_only:
+    if not (asked.runs_only or asked.hosts_only):
         stories.append(processes := Story("Every process, under load"))
         processes.say(f"seed {asked.seed}")
         processes.account = asdict(chaos(asked.only, seed=asked.seed, say=processes.say))
-    if asked.kills:
+    if asked.kills and not asked.hosts_only:
         stories.append(runs := Story("Runs, in the middle of a resume"))
         runs.say(f"seed {asked.seed}")
         runs.account = summary(chaos_runs(asked.kills, seed=asked.seed, say=runs.say))
+    if not (asked.runs_only or asked.no_hosts):
+        stories.append(hosts := Story("Two hosts, one of them cut off"))
+        hosts.account = asdict(chaos_hosts(Size(pairs=asked.pairs), seed=asked.seed, say=hosts.say))
     print(json.dumps({story.title: story.account for story in stories}, indent=None if asked.json else 2))
     if not asked.no_report:
-        REPORT.parent.mkdir(parents=True, exist_ok=True)
-        REPORT.write_text("\n".join([header("Chaos"), *(story.text() for story in stories)]))
+        write_report(REPORT, "Chaos", {story.title: story.text() for story in stories})
     return 1 if any(story.account["broken"] for story in stories) else 0
 
 
