@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 
-from bridge.core import session, thread, wake
-from bridge.core.states import WAKE_FINAL, SessionStatus, ThreadStatus, WakeState
+from bridge.core import run, session, thread, wake
+from bridge.core.states import WAKE_FINAL, RunState, SessionStatus, ThreadStatus, WakeState
 
 WAKE_MARKS = {
     wake.Verdict.IGNORED: ("-", "ignored on purpose: nothing changes"),
@@ -24,7 +24,7 @@ WAKE_MARKS = {
 
 def pages() -> dict[str, str]:
     """Every page: the aggregate's name, and its text."""
-    return {"wake": wake_table(), "thread": thread_table(), "session": session_table()}
+    return {"wake": wake_table(), "thread": thread_table(), "session": session_table(), "run": run_table()}
 
 
 def wake_table() -> str:
@@ -76,6 +76,25 @@ def session_table() -> str:
         events,
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def run_table() -> str:
+    """The run: how a process that was started comes to its end, and that nothing follows after that."""
+    edges = [
+        "    [*] --> starting: an attempt begins",
+        "    starting --> running: started",
+        "    starting --> ending: end asked",
+        "    running --> ending: end asked",
+        *(
+            f"    {state} --> ended: no process of it lives"
+            for state in RunState
+            if state is not RunState.ENDED
+        ),
+        "    ended --> [*]",
+    ]
+    table = _table_of(run.TRANSITIONS, RunState, run.EVENTS)
+    events = "## The events\n\n" + _list((event.__name__, event) for event in run.EVENTS)
+    return "\n\n".join(["# The run", _opening(run.__doc__), _mermaid(edges), table, events]) + "\n"
 
 
 def _wake_diagram() -> str:

@@ -19,5 +19,5 @@ def test_the_wakes_page_has_every_event_rule_and_edge() -> None:
 
 
 def test_there_is_a_page_for_each_aggregate_with_a_table() -> None:
-    assert set(diagram.pages()) == {"wake", "thread", "session"}
+    assert set(diagram.pages()) == {"wake", "thread", "session", "run"}
     assert all(f"`{status}`" in diagram.thread_table() for status in ThreadStatus)
