@@ -52,9 +52,9 @@ class Doorbell:
         host = self._site.store.rows["wake", wake_id].host
         self.publish(wake_id, TIMERS if self._site.shell.not_seen(host) else host)
 
-    def deliver(self, wake_id: str) -> None:
-        """One that nobody asked for."""
-        self._deliver((wake_id, self._site.store.rows["wake", wake_id].host))
+    def deliver(self, wake_id: str, host: str | None = None) -> None:
+        """One that nobody asked for, or that went astray."""
+        self._deliver((wake_id, host or self._site.store.rows["wake", wake_id].host))
 
     def _deliver(self, ring: tuple[str, str]) -> None:
         """One that is down takes the ring with it."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from bridge.core.effects import BeginAttempt
+from bridge.core.effects import BeginAttempt, MoveTo
 from bridge.core.policy import Policy
 from bridge.core.states import WAKE_FINAL, Evidence, MessageKind, Rung, ThreadStatus, WakeState
 from bridge.core.wake import TRANSITIONS, Handled
@@ -165,7 +165,8 @@ class Watch:
     def _due(self, said: Said) -> None:
         before, after = said.before, said.decision.state
         self.require(self.engine.now >= before.due_at, "no timer fires early", before.wake_id)
-        moved = after.state in WAKE_FINAL or after.state is not before.state or after.due_at > before.due_at
+        moved = after.state is not before.state or after.due_at > before.due_at
+        moved = moved or any(isinstance(effect, MoveTo) for effect in said.decision.effects)
         self.require(moved, "a wake that is looked at when due moves on", f"{before.wake_id}: {before.state}")
 
     def _hands(self, said: Said) -> None:

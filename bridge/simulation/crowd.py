@@ -71,14 +71,16 @@ class Crowd:
         elif what == "kill" and store.runs_open:
             yield from shell.end_run(rng.choice(list(store.runs_open)))
         elif what == "drain":
-            self.fleet.begin(self._drain(rng.choice(hosts)))
+            self.fleet.begin(self.drain(rng.choice(hosts)))
         elif what == "bind":
-            yield from shell.bind(rng.choice(sorted(shell.threads_of)), rng.choice(hosts))
+            woken = [pair[1] for pair, _ in store.open_wakes()] or sorted(shell.threads_of)
+            yield from shell.bind(rng.choice(woken), rng.choice(hosts))
         elif wakes and what in ("cancel", "force"):
             command = shell.cancel if what == "cancel" else shell.force
             yield from command(rng.choice(wakes))
 
-    def _drain(self, host: str) -> Steps[None]:
+    def drain(self, host: str) -> Steps[None]:
+        """Nothing is started there for a while."""
         yield from self.site.shell.drain(host, draining=True)
         self.site.watch.note(f"{host} drains")
         yield self.rng.choice((3.0, 8.0))
@@ -94,7 +96,7 @@ class Crowd:
         yield after_s
         yield from self.site.shell.set_status(thread_id, ThreadStatus.ACTIVE)
 
-    def ring_early(self, deliver: Callable[[str], None]) -> Steps[None]:
+    def ring_early(self, deliver: Callable[[str, str | None], None]) -> Steps[None]:
         """Rings that nobody asked for, before their time."""
         while True:
             yield self.rng.expovariate(1 / 4)
@@ -102,7 +104,8 @@ class Crowd:
                 return
             wakes = self.site.store.open_wakes()
             if wakes:
-                deliver(self.rng.choice(wakes)[1])
+                hosts = sorted(self.fleet.workers)
+                deliver(self.rng.choice(wakes)[1], self.rng.choice(hosts) if self.rng.chance(0.3) else None)
 
 
 def _close_dialog(terminal: Terminal) -> None:

@@ -33,8 +33,10 @@ class Worker:
         self._hands: list[tuple[Hand, Process]] = []
         self._incarnation = self._n = 0
         self.book: Book | None = None
+        self.stutter_s = 0.0  # it will stand still for so long when it has renewed its term
         self._unheld: dict[str, int] = {}
-        self._missing: dict[str, int] = {}
+        self._missing: set[str] = set()
+        self._reconciled_us = 0
         self._begin()
 
     @property
@@ -44,7 +46,7 @@ class Worker:
 
     def _begin(self) -> None:
         self._incarnation += 1
-        self._unheld, self._missing = {}, {}
+        self._unheld, self._missing = {}, set()
         if self.host is not None:
             self.book = Book(self.site, self.hand)
 
@@ -109,11 +111,15 @@ class Worker:
 
     def start(self, run: Run, begun: BeginAttempt, left_s: float) -> None:
         """Start its process, if this hand is not late and no terminal holds the session. Raises BridgeError."""
-        if left_s < 1 or self.book is None:
+        if self.late(left_s) or self.book is None:
             raise Unavailable("this worker was too slow")
         if begun.rung is Rung.RESUME and self.in_the_way(begun.session_id):
             raise Unavailable("a terminal holds the session here")
         self.book.start(run)
+
+    def late(self, left_s: float) -> bool:
+        """Whether the hand has too little left of its lease."""
+        return left_s < 1
 
     def in_the_way(self, session_id: str) -> bool:
         """Whether a terminal holds the session here, whatever the database believes."""
@@ -140,6 +146,9 @@ class Worker:
         began_us = site.engine.us
         yield from site.shell.see(host, self.hand)
         took_s = (site.engine.us - began_us) / SECOND
+        if self.stutter_s:
+            self.freeze(self.stutter_s)
+            self.stutter_s = 0.0
         while self.frozen:
             yield 0.2
             took_s = (site.engine.us - began_us) / SECOND
@@ -154,7 +163,9 @@ class Worker:
             if run.end_asked_at is not None:
                 book.end(run.run_id, run.why or "", site.policy.kill_grace_s)
         yield from self._bury(book, [run for run in found if run.run_id not in book.held])
-        yield from self._reconcile()
+        if site.engine.us - self._reconciled_us > RETURN_S * SECOND:
+            self._reconciled_us = site.engine.us
+            yield from self._reconcile()
 
     def renews(self, took_s: float) -> bool:
         """A renewal that took too long lets nothing live on."""
@@ -181,9 +192,9 @@ class Worker:
 
     def _reconcile(self) -> Steps[None]:
         """Those that did not come back are gone; those that never went are held again."""
-        site, now_us = self.site, self.site.engine.us
-        missing: dict[str, int] = {}
-        for session_id, terminal in site.runtimes.all_terminals().items():
+        site = self.site
+        missing: set[str] = set()
+        for session_id, terminal in list(site.runtimes.all_terminals().items()):
             row = site.store.rows.get(("session", session_id))
             if row is None:
                 continue
@@ -191,8 +202,8 @@ class Worker:
             if here and not (row.attached and row.host == self.name):
                 yield from self._hold_again(terminal)
             elif row.attached and row.host == self.name and not here:
-                missing[session_id] = since = self._missing.get(session_id, now_us)
-                if now_us - since > RETURN_S * SECOND:
+                missing.add(session_id)
+                if session_id in self._missing:  # one that is registering just now is seen at the second look
                     yield from site.shell.detach(row.agent_id, session_id, row.term, f"{self.hand}.reconcile")
         self._missing = missing
 

@@ -69,12 +69,14 @@ class Fleet:
         """What the process of a run does."""
         return run_program(self, shim)
 
-    def open_session(self, agent_id: str, session_id: str | None = None) -> Steps[Terminal]:
+    def open_session(
+        self, agent_id: str, session_id: str | None = None, host: str | None = None
+    ) -> Steps[Terminal]:
         """A new process; it registers and takes the seat."""
         self._n += 1
         session_id = session_id or f"{agent_id}/{self._n}"
         site = self.site
-        host = site.shell.seat_of(agent_id).host
+        host = host or site.shell.seat_of(agent_id).host
         terminal = Terminal(
             site.engine, site.rng, site.watch, agent_id, session_id, self.minds[agent_id].habits, host
         )
@@ -83,6 +85,15 @@ class Fleet:
         site.watch.counts["sessions"] += 1
         yield from self.link(terminal)
         return terminal
+
+    def visit(
+        self, agent_id: str, session_id: str | None, host: str | None, stays_s: float | None
+    ) -> Steps[None]:
+        """Somebody opens a terminal, perhaps for a moment."""
+        terminal = yield from self.open_session(agent_id, session_id, host)
+        if stays_s is not None:
+            yield stays_s
+            terminal.crash()
 
     def come(self, agent_id: str, after_s: float) -> Steps[None]:
         """The agent's first session."""

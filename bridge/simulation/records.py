@@ -20,7 +20,7 @@ from bridge.core.effects import (
 from bridge.core.errors import Conflict
 from bridge.core.states import WAKE_FINAL, Evidence, MessageKind, Rung, ThreadStatus, WaitReason, WakeState
 from bridge.core.wake import Decision, Event, birth, decide
-from bridge.core.wake_events import Due, TargetRaised, Wake
+from bridge.core.wake_events import TargetRaised, Wake
 from bridge.simulation.engine import SECOND, Steps, us_of
 from bridge.simulation.facts import MINUTE
 from bridge.simulation.run_rows import RunRows
@@ -39,6 +39,10 @@ LOCK_ORDER: tuple[type[Effect], ...] = (
 )
 
 
+class ProbeTaken(Conflict):
+    """Another wake took the agent's probe since this one was judged."""
+
+
 class Recorder(RunRows):
     """How a decision is stored."""
 
@@ -53,9 +57,6 @@ class Recorder(RunRows):
         if decision.state != row.wake or host != row.host:
             self._store(uow, row, decision.state, host, now)
         for effect in sorted(decision.effects, key=_in_lock_order):
-            if isinstance(effect, TakeProbe) and isinstance(event, Due):
-                yield from self.take_probe(uow, row.wake.agent_id, event, now)
-                continue
             yield from self._carry_out(uow, decision.state, effect, host, now)
         return decision
 
@@ -95,17 +96,16 @@ class Recorder(RunRows):
                 yield from self.change_agent(
                     uow, wake.agent_id, lambda agent: breaker.wake_failed(agent, self.policy, now)
                 )
+            case TakeProbe():
+                yield from self.take_probe(uow, wake.agent_id, effect.seen, now)
             case _:
                 return
 
-    def take_probe(self, uow: UnitOfWork, agent_id: str, event: Due, now: datetime) -> Steps[None]:
-        """The one probe, if nobody took it since this wake looked. Raises Conflict."""
+    def take_probe(self, uow: UnitOfWork, agent_id: str, seen: datetime, now: datetime) -> Steps[None]:
+        """The one probe, which was due at `seen`. Raises ProbeTaken."""
         yield from self.lock_agent(uow, agent_id)
-        probe_at = uow.get("agent", agent_id).probe_at
-        if probe_at is None:
-            return
-        if probe_at != event.facts.unreachable_until:
-            raise Conflict("another wake probes it")
+        if breaker.probe_is_taken(uow.get("agent", agent_id), seen):
+            raise ProbeTaken
         yield from self.change_agent(uow, agent_id, lambda agent: breaker.take_probe(agent, self.policy, now))
 
     def begin(

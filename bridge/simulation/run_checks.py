@@ -154,11 +154,20 @@ class RunWatch:
 
     def _session(self, uow: UnitOfWork, old: Session | None, new: Session) -> None:
         if not new.attached:
+            if self._terminal_in(new.session_id):
+                self._forgotten(new)
             self._attached.pop(new.session_id, None)
         elif old is None or old.term != new.term:
             self._attached[new.session_id] = self._now_us
         if uow.hand == "beat/script" and (old is None or new.heartbeat_at != old.heartbeat_at):
             self._beats[new.session_id] = self._now_us
+
+    def _forgotten(self, session: Session) -> None:
+        """Its host was not there for long: a plain terminal does not know what it was told, and may be told again."""
+        for thread_id in self.watch.members:
+            wake_id = self.store.get("open", thread_id, session.agent_id)
+            if wake_id:
+                self.watch.faults[wake_id] += 1
 
     def _host(self, name: str, old: HostRow, new: HostRow) -> None:
         if new.draining != old.draining:
@@ -232,6 +241,7 @@ class RunWatch:
         self.watch.require(read or over, "a run that nobody waits for is asked to end", run_id)
 
     def _ended(self, run: Run) -> None:
+        self._beats.pop(run.session_id, None)  # whoever beats in a session of ours speaks for its run
         lives = self.site is not None and run.run_id in self.site.living
         self.watch.require(not lives, "a run is called ended only when nothing of it lives", run.run_id)
         slot = self.store.get("slot", run.host, run.slot)
@@ -324,7 +334,10 @@ class RunWatch:
     def finish_dead(self, agent_id: str, threads: int) -> None:
         """A dead agent costs a bounded number of starts: a ladder for each wake of the first failure and each probe."""
         policy, elapsed_s = self.policy, self._now_us / SECOND
-        probes = 1 + int(elapsed_s / policy.breaker(2).total_seconds())
+        probes, open_s = 0, policy.breaker(1).total_seconds()
+        while open_s <= elapsed_s:
+            probes += 1
+            open_s += policy.breaker(probes + 1).total_seconds()
         ladders = threads + probes + self.forced[agent_id]
         most = ladders * (policy.resume.tries + policy.spawn.tries)
         rule = "a dead agent costs a stated number of starts"

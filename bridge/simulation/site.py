@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -64,6 +65,7 @@ class Site:
     trouble: Trouble
     shim: ShimMaker = Shim
     runtimes: Runtimes = field(init=False)
+    meddle: Callable[[str], None] = field(init=False)  # somebody does something to an agent, just now
     frozen: dict[str, list[Park]] = field(default_factory=dict)
     living: dict[str, Shim] = field(default_factory=dict)  # the processes that really run, by run
 

@@ -28,7 +28,7 @@ from bridge.core.wake_events import (
     Wake,
 )
 from bridge.simulation.engine import Steps
-from bridge.simulation.records import HANDED, Recorder
+from bridge.simulation.records import HANDED, ProbeTaken, Recorder
 from bridge.simulation.store import Duplicate, Offer, UnitOfWork, WakeRow
 
 
@@ -58,6 +58,12 @@ class WakeShell(Recorder):
 
     def advance(self, wake_id: str, hand: str) -> Steps[Advanced]:
         """Answer a ring: claim, or judge the lease or deadline that ended."""
+        try:
+            return (yield from self._advance(wake_id, hand))
+        except ProbeTaken:  # judged again, it sees who probes
+            return (yield from self._advance(wake_id, hand))
+
+    def _advance(self, wake_id: str, hand: str) -> Steps[Advanced]:
         uow = self.store.begin(hand)
         try:
             row = yield from self.lock_wake(uow, wake_id)

@@ -31,6 +31,7 @@ LAST_S = 20.0
 CHAOS = {
     "kill": 0.13,
     "freeze": 0.06,
+    "stutter": 0.04,
     "cut": 0.08,
     "database": 0.05,
     "broker": 0.08,
@@ -154,13 +155,15 @@ class World:
         )
         self.troubled = troubled
         self.dead = [name for name in self.shell.threads_of if name != self.human and rng.chance(0.12)]
+        if self.dead and rng.chance(0.3):
+            self.active_s = 60.0
         minds = {name: self._mind(name) for name in self.shell.threads_of}
         self.site = Site(self.engine, self.store, self.shell, self.policy, rng, self.watch, self.trouble)
         self.fleet = Fleet(self.site, minds)
         self.site.runtimes, self.watch.runs.site = self.fleet, self.site
         self.fleet.workers = {name: Worker(self.site, name, on_host=True) for name in self.hosts}
         self.workers = {**self.fleet.workers, TIMERS: Worker(self.site, TIMERS, on_host=False)}
-        self.crowd = Crowd(self.fleet)
+        self.crowd, self.site.meddle = Crowd(self.fleet), self._meddle
         self.bell = Doorbell(self.site, self.workers)
         self.keepers = [Keeper(self.site, self.bell) for _ in range(2)]
 
@@ -244,7 +247,7 @@ class World:
         how = rng.one_of({"terminal": 0.6, "nothing": 0.25, "script": 0.15})
         if how == "terminal":
             fleet.begin(fleet.come(mind.agent_id, rng.choice((0.0, 0.0, 3.0, 9.0))))
-        elif how == "script":
+        if how == "script" or rng.chance(0.1):
             every_s = self.policy.heartbeat_s_max * 0.45
             fleet.begin(fleet.script(mind, every_s, rng.choice((3.0, 12.0, 40.0))))
         fleet.begin(fleet.chatter(mind, rng.choice((3.0, 6.0, 12.0))))
@@ -286,6 +289,8 @@ class World:
             rng.choice(list(self.workers.values())).die()
         elif what == "freeze":
             rng.choice(list(self.workers.values())).freeze(rng.choice((0.5, 3.5, 7.0, 12.0)))
+        elif what == "stutter":
+            self.fleet.begin(self._stutter(rng.choice(self.hosts)))
         elif what == "cut":
             self.fleet.begin(self._cut_off(rng.choice(self.hosts), rng.choice((2.0, 5.0, 9.0))))
         elif what == "database":
@@ -318,14 +323,30 @@ class World:
         woken = [shim.run for shim in self.site.living.values() if shim.run.agent_id in names]
         if woken and self.rng.chance(0.7):
             run = self.rng.choice(woken)
-            same = run.session_id if self.rng.chance(0.4) else None
-            self.fleet.begin(self.fleet.open_session(run.agent_id, same))
+            self._visit(run.agent_id, run.session_id if self.rng.chance(0.4) else None)
         elif names:
             name = self.rng.choice(names)
             seat = self.shell.seat_of(name).seat_session_id
             same = seat if seat and not self.fleet.of(name) and self.rng.chance(0.5) else None
             if same is None or not self.fleet.script_lives(same):
-                self.fleet.begin(self.fleet.open_session(name, same))
+                self._visit(name, same)
+
+    def _visit(self, name: str, session_id: str | None) -> None:
+        host = self.rng.choice(self.hosts) if self.rng.chance(0.3) else None
+        stays_s = self.rng.choice((0.5, 2.0)) if self.rng.chance(0.5) else None
+        self.fleet.begin(self.fleet.visit(name, session_id, host, stays_s))
+
+    def _meddle(self, agent_id: str) -> None:
+        """Somebody does something to the agent while a hand stands still over its wake."""
+        what = self.rng.one_of({"open": 0.5, "bind": 0.3, "drain": 0.2})
+        if not self.fleet.talking:
+            return
+        if what == "bind":
+            self.fleet.begin(self.shell.bind(agent_id, self.rng.choice(self.hosts)))
+        elif what == "drain":
+            self.fleet.begin(self.crowd.drain(self.shell.seat_of(agent_id).host))
+        elif not self.fleet.minds[agent_id].dead:
+            self._visit(agent_id, None)
 
     def _cut_off(self, host: str, seconds: float) -> Steps[None]:
         self.watch.note(f"{host} is cut off, for {seconds:g} s")
@@ -336,6 +357,12 @@ class World:
         self.store.cut_off.discard(host)
         self.watch.note(f"{host} is back")
         self.watch.down.append((begin, self.engine.us / SECOND))
+
+    def _stutter(self, host: str) -> Steps[None]:
+        """Its worker stands still in the middle of a renewal; then it is cut off."""
+        self.fleet.workers[host].stutter_s = 2.4
+        yield 2.8
+        yield from self._cut_off(host, 6.0)
 
     def _restart(self, seconds: float) -> Steps[None]:
         self.watch.note(f"the database restarts, for {seconds:g} s")

@@ -14,7 +14,7 @@ from bridge.core.policy import Policy
 from bridge.core.run import Run
 from bridge.core.states import Evidence, Rung, WaitReason
 from bridge.core.wake import Decision
-from bridge.core.wake_events import Accepted, CursorMoved, Due, Event, HandedOver, RunOver, TouchAllowed, Wake
+from bridge.core.wake_events import Accepted, CursorMoved, Event, HandedOver, RunOver, TouchAllowed, Wake
 from bridge.simulation import run_shell
 from bridge.simulation.engine import Steps
 from bridge.simulation.hosts import Worker
@@ -136,18 +136,18 @@ in_core("a run's proof takes the seat from a living terminal", lambda: put(run_s
 
 @in_shell("a probe for every wake")
 class _AllProbe(Shell):
-    def take_probe(self, uow: UnitOfWork, agent_id: str, event: Due, now: datetime) -> Steps[None]:
-        del uow, agent_id, event, now
+    def take_probe(self, uow: UnitOfWork, agent_id: str, seen: datetime, now: datetime) -> Steps[None]:
+        del uow, agent_id, seen, now
         yield from ()
 
 
 @in_shell("the probe is taken by all who saw it free")
 class _ProbeUnguarded(Shell):
-    def take_probe(self, uow: UnitOfWork, agent_id: str, event: Due, now: datetime) -> Steps[None]:
+    def take_probe(self, uow: UnitOfWork, agent_id: str, seen: datetime, now: datetime) -> Steps[None]:
         yield from self.change_agent(
             uow, agent_id, lambda agent: agent_rules.take_probe(agent, self.policy, now)
         )
-        del event
+        del seen
 
 
 @in_shell("a moved wake is not rung at its new host")
@@ -270,7 +270,10 @@ def _sweeps_nothing(_book: Book, _keep: set[str]) -> set[str]:
 
 
 in_core("a lost run is not swept", lambda: put(Book, "sweep", _sweeps_nothing))
-in_core("what was given up is started all the same", lambda: put(Book, "refuse", _nothing))
+in_core(
+    "a start that comes too late is a start",
+    lambda: both(put(Book, "refuse", _nothing), put(Worker, "late", lambda *_: False)),
+)
 in_core("runs outlive their worker", lambda: put(Book, "orphan", _nothing))
 in_core(
     "the fence of a host that is cut off is not enforced", lambda: put(Shim, "fenced", lambda _shim: False)
