@@ -150,8 +150,9 @@ def _strike(world: RunsWorld, fault: str) -> tuple[float, set[str]]:
     began = time.monotonic()
     for order in orders:
         order()
-    # Its successor is not there for a while: whatever carries marks now was the dead one's too.
-    return began, before | {one.run for one in world.living()}
+    # Its successor is not there for a while: whatever carries marks or is open now was the dead one's too.
+    begun = {row["run_id"] for row in world.owner.rows("SELECT run_id FROM runs WHERE state <> 'ended'")}
+    return began, before | begun | {one.run for one in world.living()}
 
 
 def _victim(world: RunsWorld, kind: str) -> tuple[float, set[str]]:

@@ -25,11 +25,11 @@ HERE = Path(__file__).resolve().parent
 PROGRAM = HERE / "programs" / "agent.py"
 WATCHER = HERE / "watcher.py"
 
-# Tries enough that a wake outlives several kills. `accept_timeout_s` is what a loaded machine needs to start Python.
+# Tries enough that a wake outlives several kills; deadlines that outlast a slow restart on a loaded machine.
 POLICY: dict[str, Any] = {
     "live": {"tries": 3, "accept_timeout_s": 3, "read_timeout_s": 20},
-    "resume": {"tries": 8, "accept_timeout_s": 10, "read_timeout_s": 15},
-    "spawn": {"tries": 4, "accept_timeout_s": 10, "read_timeout_s": 15},
+    "resume": {"tries": 8, "accept_timeout_s": 10, "read_timeout_s": 30},
+    "spawn": {"tries": 4, "accept_timeout_s": 10, "read_timeout_s": 30},
     "backoff_s_initial": 1,
     "backoff_s_max": 2,
     "recheck_s": 1,
