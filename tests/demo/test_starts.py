@@ -10,7 +10,7 @@ import pytest
 from bridge.adapters.presets import load_preset
 from bridge.adapters.presets.command import fill, read_command
 from bridge.demo.processes import MARK
-from bridge.demo.scenes.ladder import apart, deadline_s, under_another
+from bridge.demo.scenes.ladder import apart, deadline_s, last_by_old_s, under_another
 from bridge.demo.starts import RECEIPTS, describe, in_order, preset, programs, since, write_presets
 from bridge.terminal import Rules
 
@@ -105,6 +105,8 @@ def test_a_decision_by_another_policy_is_late_when_it_began_after_a_second() -> 
     story = {"steps": [step(9, 3), step(11.9, 3), step(12.1, 4)]}  # the second one was under way for a while
     assert under_another(story, version) == []
     assert len(under_another({"steps": [*story["steps"], step(12.2, 3)]}, version)) == 1
+    assert last_by_old_s(story, version) == 1.9
+    assert last_by_old_s({"steps": [step(12.1, 4)]}, version) is None
 
 
 def test_receipts_that_came_together_are_told_together() -> None:
