@@ -183,7 +183,7 @@ class Hand:
             lease_s = site.policy.lease_s
             park = Park(site.rng.choice((0.5, lease_s * 0.8, lease_s + 0.5, lease_s * 2.5, lease_s * 6)))
             site.frozen.setdefault(self.wake_id, []).append(park)
-            if site.rng.chance(0.4):
+            if site.rng.chance(0.4 if self.typing else 0.9):
                 site.meddle(site.store.rows["wake", self.wake_id].wake.agent_id)
             yield park
             site.watch.note(f"{self._name} thaws ({stage}, {self.wake_id})")

@@ -113,6 +113,7 @@ class Fleet:
                 except BridgeError:
                     terminal.linked = False
                 else:
+                    terminal.linked_us = self.site.engine.us
                     self.site.watch.note(f"{terminal.session_id} is linked")
                     return
             yield 0.5

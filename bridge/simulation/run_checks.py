@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 TERM_US = int(TERM_S * SECOND)
 ASKED_S = 6.0  # from the wish that it ends to its end, its worker killed meanwhile
-BESIDE_S = 14.0  # a terminal that came after the touch, and a hand that froze before the start
 LATE_S = 1.0
 JUDGED_S = 4.0
 ALIVE_IN = frozenset({WakeState.TOUCHING, WakeState.WAITING})
@@ -49,7 +48,7 @@ class RunWatch:
         self.calm_us: int | None = None
         self._attached: dict[str, int] = {}  # since when a terminal's session is, says the database
         self._beats: dict[str, int] = {}  # the last word of a program without a terminal
-        self._crashes: dict[str, list[int]] = {}
+        self._crashes: dict[str, list[tuple[int, int]]] = {}  # when it ended, and when that was committed
         self._asked_us: dict[str, int] = {}
         self._died_us: dict[str, int] = {}
         self._probing_us: dict[str, int] = {}
@@ -115,7 +114,8 @@ class RunWatch:
             self.watch.require(not fresh, rule, f"{wake.wake_id}: {effect.rung}, {seat}")
         if effect.rung is Rung.RESUME:
             since_us = us_of(said.now) - int(self.policy.crash_loop_window_s * SECOND)
-            crashed = [us for us in self._crashes.get(effect.session_id, ()) if since_us < us < locked_us]
+            ends = self._crashes.get(effect.session_id, ())
+            crashed = [us for us, known_us in ends if since_us < us and known_us < locked_us]
             rule = "what crashes in a loop is not resumed"
             looped = len(crashed) >= self.policy.crash_loop_limit
             self.watch.require(not looped, rule, f"{effect.session_id}: {len(crashed)} times")
@@ -252,7 +252,8 @@ class RunWatch:
             left = wake.attempt_id != run.attempt_id or wake.state not in ALIVE_IN
             self.watch.require(left, "a run's end is judged at once", f"{run.run_id}: {wake_id}")
         if run.result in BY_ITSELF and not any(offer.result in READ for offer in offers.values()):
-            self._crashes.setdefault(run.session_id, []).append(self._now_us)
+            ended_us = us_of(run.ended_at) if run.ended_at else 0
+            self._crashes.setdefault(run.session_id, []).append((ended_us, self._now_us))
         died_us = self._died_us.get(run.run_id)
         if died_us is not None and self.calm_us is not None and died_us > self.calm_us:
             quick = self._now_us - died_us < JUDGED_S * SECOND
@@ -281,10 +282,11 @@ class RunWatch:
         self.watch.require(
             row.host == shim.book.host, "a run is started on its host", f"{run.run_id}: {row.host}"
         )
-        since_us = self._attached.get(run.session_id)
-        if since_us is not None and self._terminal_in(run.session_id):
-            late = self._now_us - since_us > BESIDE_S * SECOND
-            self.watch.require(not late, "no process starts beside a living terminal", run.run_id)
+        terminal = site.runtimes.terminal(run.session_id)
+        if terminal is not None and terminal.alive and terminal.linked and terminal.host == run.host:
+            long_s = (self._now_us - terminal.linked_us) / SECOND
+            rule = "no process starts beside a terminal that its own host holds"
+            self.watch.require(long_s <= LATE_S, rule, f"{run.run_id}: {long_s:.1f} s")
         self.watch.note(f"{run.run_id} lives")
         self.watch.counts["processes"] += 1
 
@@ -323,13 +325,17 @@ class RunWatch:
 
     def finish(self) -> None:
         """What must hold when everything is quiet."""
-        open_runs = list(self.store.runs_open)
-        self.watch.require(not open_runs, "every run ends", open_runs)
-        if self.site is not None:
-            self.watch.require(not self.site.living, "nothing lives on", list(self.site.living))
+        before_us = self._now_us - int(
+            (self.policy.kill_after_s + self.policy.kill_grace_s + ASKED_S) * SECOND
+        )
+        left = [it for it in self.store.runs_open if us_of(self.store.get("run", it).begun_at) < before_us]
+        self.watch.require(not left, "every run ends", left)
+        living = list(self.site.living) if self.site else []
+        self.watch.require(set(living) <= set(self.store.runs_open), "nothing lives on", living)
         for key, run_id in self.store.rows.items():
             if key[0] == "slot":
-                self.watch.require(run_id is None, "no slot is leaked", f"{key}: {run_id}")
+                held = run_id is None or run_id in self.store.runs_open
+                self.watch.require(held, "no slot is leaked", f"{key}: {run_id}")
 
     def finish_dead(self, agent_id: str, threads: int) -> None:
         """A dead agent costs a bounded number of starts: a ladder for each wake of the first failure and each probe."""

@@ -50,7 +50,7 @@ class Terminal:
     ) -> None:
         self.engine, self.rng, self.watch, self.habits = engine, rng, watch, habits
         self.agent_id, self.session_id, self.host = agent_id, session_id, host
-        self.alive, self.linked, self.term = True, False, 0
+        self.alive, self.linked, self.term, self.linked_us = True, False, 0, 0
         self.box = ""
         self.dialog = self.busy = False
         self.human_us = QUIET_NEVER

@@ -140,6 +140,10 @@ class World:
         self.hosts = rng.choice((("h1",), ("h1", "h2")))
         self.engine = Engine()
         self.policy = some_policy(rng, self.hosts if rng.chance(0.5) else ())
+        self.stormy = rng.chance(0.05)  # a dead agent, and everybody talks to it all the time
+        if self.stormy:
+            longest_s = self.policy.wake_life_s_max
+            self.policy = replace(self.policy, breaker_s_initial=10.0, breaker_s_max=longest_s)
         self.store = Store(self.engine)
         self.shell = shell(self.engine, self.store, self.policy, rng, self._ring)
         self.active_s = rng.choice((12.0, 20.0, 30.0))
@@ -155,8 +159,9 @@ class World:
         )
         self.troubled = troubled
         self.dead = [name for name in self.shell.threads_of if name != self.human and rng.chance(0.12)]
-        if self.dead and rng.chance(0.3):
+        if self.stormy:
             self.active_s = 60.0
+            self.dead = [next(name for name in self.shell.threads_of if name != self.human)]
         minds = {name: self._mind(name) for name in self.shell.threads_of}
         self.site = Site(self.engine, self.store, self.shell, self.policy, rng, self.watch, self.trouble)
         self.fleet = Fleet(self.site, minds)
@@ -250,7 +255,7 @@ class World:
         if how == "script" or rng.chance(0.1):
             every_s = self.policy.heartbeat_s_max * 0.45
             fleet.begin(fleet.script(mind, every_s, rng.choice((3.0, 12.0, 40.0))))
-        fleet.begin(fleet.chatter(mind, rng.choice((3.0, 6.0, 12.0))))
+        fleet.begin(fleet.chatter(mind, 2.0 if self.stormy else rng.choice((3.0, 6.0, 12.0))))
 
     def _calm_down(self) -> None:
         self.fleet.talking = False
@@ -342,7 +347,8 @@ class World:
         if not self.fleet.talking:
             return
         if what == "bind":
-            self.fleet.begin(self.shell.bind(agent_id, self.rng.choice(self.hosts)))
+            here = self.shell.seat_of(agent_id).host
+            self.fleet.begin(self.shell.bind(agent_id, next((it for it in self.hosts if it != here), here)))
         elif what == "drain":
             self.fleet.begin(self.crowd.drain(self.shell.seat_of(agent_id).host))
         elif not self.fleet.minds[agent_id].dead:
