@@ -18,8 +18,10 @@ from dataclasses import dataclass
 import typer
 
 from bridge.core.errors import BridgeError
+from bridge.core.quoting import harmless
 
 EXIT_FAILED = 1
+TOLD_CHARS_MAX = 2_000  # a refusal may repeat what others wrote
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def run(arguments: Sequence[str]) -> int:
 def _told(error: BridgeError, *, as_json: bool) -> str:
     if as_json:
         return json.dumps({"error": {"code": error.code, "detail": error.detail}})
-    return f"bridge: {error.detail} ({error.code})"
+    return f"bridge: {harmless(error.detail, TOLD_CHARS_MAX)} ({error.code})"
 
 
 def main() -> None:

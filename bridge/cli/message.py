@@ -1,13 +1,18 @@
-"""`bridge post`, `read` and `inbox`: all that an agent with nothing but a shell needs."""
+"""`bridge post`, `read` and `inbox`: all that an agent with nothing but a shell needs.
+
+What others wrote is shown without what steers a terminal, and only its own message's line begins at the margin.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Annotated, Any
 
 import typer
 
 from bridge.cli.connection import AsJson, Data, TokenPath, Url, connect, parse_object, show
+from bridge.cli.words import said, why
 
 
 def post(
@@ -61,7 +66,7 @@ def read(
 
 
 def _page(thread_id: str, page: dict[str, Any], last: int, *, acked: bool) -> str:
-    lines = [_message(message) for message in page["items"]]
+    lines = [line for message in page["items"] for line in _message(message)]
     if not lines:
         return "nothing new"
     if page.get("has_more"):
@@ -73,10 +78,13 @@ def _page(thread_id: str, page: dict[str, Any], last: int, *, acked: bool) -> st
     return "\n".join(lines)
 
 
-def _message(message: dict[str, Any]) -> str:
-    event = message.get("event")
-    what = f" [{event['type']}]" if isinstance(event, dict) and "type" in event else ""
-    return f"{message['seq']} {message['sender_agent_id']}{what}: {message['body']}"
+def _message(message: dict[str, Any]) -> list[str]:
+    event = dict(message.get("event") or {})
+    what = f" [{kind}]" if (kind := event.pop("type", None)) else ""
+    first, *more = said(message["body"])
+    more += said(json.dumps(event, ensure_ascii=False)) if event else []
+    head = f"{message['seq']} {message['sender_agent_id']}{what} ({message['message_id']}): {first}"
+    return [head.rstrip(), *(f"    {line}" for line in more)]
 
 
 def inbox(
@@ -96,7 +104,7 @@ def _inbox(answer: dict[str, Any]) -> str:
     lines = []
     for item in answer.get("items", []):
         since = item["last_read_seq"]
-        lines.append(f"{item['unread']} unread in {item['thread_id']} ({item['title']})")
+        lines.append(f"{item['unread']} unread in {item['thread_id']} ({why(item['title'])})")
         lines.append(f"   bridge read {item['thread_id']} --since {since} --ack")
-    lines += [f"notice: {notice['text']}" for notice in answer.get("notices", [])]
+    lines += [f"notice: {why(notice['text'])}" for notice in answer.get("notices", [])]
     return "\n".join(lines) or "nothing unread"

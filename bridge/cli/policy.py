@@ -11,6 +11,7 @@ import typer
 
 from bridge.adapters.policies import read_numbers
 from bridge.cli.connection import AsJson, Data, TokenPath, Url, connect, show
+from bridge.cli.words import why
 from bridge.core.errors import InvalidArgument
 from bridge.core.policy import Policy
 from bridge.core.policy_layers import flat, plain
@@ -148,7 +149,7 @@ def _head(answer: dict[str, Any]) -> list[str]:
     if not answer["version"]:
         return [f"{answer['scope']} sets nothing (version 0): below it, {seed}"]
     where = f"{answer['scope']}, version {answer['version']}"
-    lines = [f"{where}, by {answer['author']} at {answer['created_at']}: {answer['reason']}"]
+    lines = [f"{where}, by {answer['author']} at {answer['created_at']}: {why(answer['reason'])}"]
     if answer["unfit"]:
         lines.append(f"NOT IN FORCE, it does not fit what is below it: {answer['unfit']}")
     return lines
@@ -180,7 +181,7 @@ def _told(answer: dict[str, Any], given: dict[str, Any]) -> list[str]:
 
 
 def _version(version: dict[str, Any]) -> list[str]:
-    head = f"version {version['version']}  {version['created_at']}  {version['author']}: {version['reason']}"
+    head = f"version {version['version']}  {version['created_at']}  {version['author']}: {why(version['reason'])}"
     changes = [
         f"    {change['name']}: {_was(change['before'])} -> {_was(change['after'])}"
         for change in version["changes"]

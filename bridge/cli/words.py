@@ -13,6 +13,8 @@ from bridge.core.quoting import harmless
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86_400
 WHY_CHARS_MAX = 300
+TEXT_CHARS_MAX = 1_000_000
+"""More than any message has."""
 
 
 def columns(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -68,6 +70,11 @@ def clock(at: str) -> str:
 def why(text: str | None) -> str:
     """A reason that somebody gave, on one line and harmless to a terminal."""
     return harmless(text or "", WHY_CHARS_MAX)
+
+
+def said(text: str | None) -> list[str]:
+    """A whole text that somebody wrote, line by line, harmless to a terminal; at least one line."""
+    return [harmless(line, TEXT_CHARS_MAX) for line in (text or "").replace("\r\n", "\n").split("\n")]
 
 
 def ended_words(run: dict[str, Any]) -> str:
