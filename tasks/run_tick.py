@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import structlog
 from celery import Celery
@@ -11,7 +12,7 @@ from bridge.bootstrap import Container
 from bridge.commands.detach_session import detach_session
 from bridge.commands.find_stalls import find_stalls
 from bridge.commands.move_run import move_run
-from bridge.core.errors import BridgeError
+from bridge.core.errors import BridgeError, Conflict
 from bridge.core.run import Ended
 from bridge.core.states import RunResult
 from bridge.ports.tasks import TaskName
@@ -60,13 +61,33 @@ def _stall(container: Container) -> int:
 
 def _reconcile(container: Container) -> int:
     why = "its host is not seen any more"
-    left = container.hosts.sessions_left()
-    detached = sum(detach_session(container.deps, s.workspace_id, s.session_id, s.term, why) for s in left)
-    runs = container.runs.left()
-    for run in runs:  # their shims ended them before the term was over
-        event = Ended(RunResult.LOST, None, why)
-        move_run(container.deps, run.workspace_id, run.run_id, event, worker="tick.reconcile")
-    return detached + len(runs)
+    deps = container.deps
+    sessions = [
+        partial(detach_session, deps, left.workspace_id, left.session_id, left.term, why)
+        for left in container.hosts.sessions_left()
+    ]
+    lost = Ended(RunResult.LOST, None, why)
+    runs = [  # their shims ended them before the term was over
+        partial(move_run, deps, left.workspace_id, left.run_id, lost, worker="tick.reconcile")
+        for left in container.runs.left()
+    ]
+    return _each(*sessions, *runs)
+
+
+def _each(*jobs: Callable[[], object]) -> int:
+    """Do them all; how many found something. Raises Conflict, at the end, when a row was held: it is tried again."""
+    held: Conflict | None = None
+    found = 0
+    for job in jobs:
+        try:
+            found += bool(job())
+        except (
+            Conflict
+        ) as conflict:  # a host that was cut off in the middle of something holds its rows for a while
+            held = conflict
+    if held is not None:
+        raise held
+    return found
 
 
 def _canary(container: Container) -> int:

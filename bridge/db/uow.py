@@ -105,6 +105,18 @@ ON_A_CUT_NETWORK = {
 """Over TCP a peer that is cut off sends nothing, not even an end: whoever waits for it gives up in seconds."""
 
 
+AT_THE_SERVER = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "user_timeout": 8000,
+}
+"""The same for the server's end: the connections of a host that was cut off are not kept for hours."""
+SILENT_S_MAX = 10.0
+"""Who says nothing for so long in the middle of a transaction has died, was stopped or was cut off: its locks are given
+to others, long before the term of its host is over and its runs are called ended."""
+
+
 class AlreadyThere(Conflict):
     """A unique index says that somebody else was first."""
 
@@ -134,7 +146,8 @@ class Database:
         setup = (
             f"SET ROLE {ACT_AS[role]}; SET statement_timeout = {int(statement_timeout_s * 1000)}; "
             f"SET lock_timeout = {int(lock_timeout_s * 1000)}; SET plan_cache_mode = force_generic_plan; "
-            "SET timezone = 'UTC'; SET idle_in_transaction_session_timeout = 30000"
+            f"SET timezone = 'UTC'; SET idle_in_transaction_session_timeout = {int(SILENT_S_MAX * 1000)}; "
+            + "; ".join(f"SET tcp_{name} = {value}" for name, value in AT_THE_SERVER.items())
         )
         event.listen(self.engine, "connect", _prepare(setup))
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")

@@ -110,7 +110,15 @@ def _people(world: World, size: Size) -> None:
 
 def _wait_for_all(world: World, since: float, what: str) -> dict[str, float]:
     """Everybody reads something that was posted after `since`; how long after that each did so."""
-    wait_until(what, lambda: all(world.reads_since(name, since) for name in world.drivers), RECOVER_S)
+
+    def late() -> list[str]:
+        return [name for name in world.drivers if not world.reads_since(name, since)]
+
+    try:
+        wait_until(what, lambda: not late(), RECOVER_S, 0.2)
+    except StackFailed as error:
+        stories = "\n".join(world.story(name) for name in late())
+        raise StackFailed(f"{error}\n{stories}") from error
     return {name: _first_after(world, name, since) - since for name in world.drivers}
 
 

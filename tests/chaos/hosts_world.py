@@ -267,8 +267,26 @@ class World:
         return dict(next(agent for agent in found if agent["agent_id"] == name))
 
     def wakes(self, **filters: str) -> list[dict[str, Any]]:
-        """Wakes, the newest first, one page."""
-        return list(self.operator.call("GET", "/v1/wakes", params={"limit": 200, **filters})["items"])
+        """All such wakes, the newest first."""
+        found: list[dict[str, Any]] = []
+        cursor: str | None = None
+        while True:
+            params = {"limit": 200, **filters} | ({"cursor": cursor} if cursor else {})
+            page = self.operator.call("GET", "/v1/wakes", params=params)
+            found += page["items"]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return found
+
+    def story(self, name: str) -> str:
+        """The agent's last two wakes, step by step: for whoever must find out what went wrong."""
+        told = [f"{name}: {self.agent(name)}"]
+        for wake in self.wakes(agent=name)[:2]:
+            story = self.operator.call("GET", f"/v1/wakes/{wake['wake_id']}/explain")
+            told += [f"  {story['wake']}", *(f"  {one}" for one in story["attempts"])]
+            fields = ("at", "event", "to_state", "reason", "worker", "why")
+            told += ["    " + " ".join(str(one[field]) for field in fields) for one in story["steps"]]
+        return "\n".join(told)
 
     def samples(self, since: float, until: float, kind: str) -> list[float]:
         """How long what was posted in that time took to be read."""

@@ -7,7 +7,9 @@ from prometheus_client import REGISTRY
 
 from bridge.bootstrap import Container
 from bridge.commands.attach_session import attach_session
-from bridge.core.errors import Unavailable
+from bridge.core.errors import Conflict, Unavailable
+from bridge.db.agent_store import lock_session
+from bridge.db.keeper import HOST_TERM_S
 from bridge.ports.tasks import SUPERVISOR, TICK_TASKS, TaskName
 from bridge.stack.servers import EmbeddedServers
 from tasks import run_tick as ticks
@@ -112,6 +114,45 @@ def test_sessions_of_a_host_that_is_gone_are_let_go(container: Container, world:
     session = world.session("ses-r")
     assert session
     assert not session["attached"]
+
+
+def test_what_a_silent_hand_still_holds_keeps_no_other_session_of_a_gone_host_waiting(
+    container: Container, world: World
+) -> None:
+    for name in ("a-held", "b-free"):
+        world.thread(name)
+        attach_session(
+            container.deps, world.workspace, name, f"ses-{name}", host=world.host, pid=1, runtime="pty"
+        )
+    world.host_seen()
+    with container.db.plain() as connection:
+        connection.exec_driver_sql("UPDATE hosts SET seen_at = seen_at - interval '1 minute'")
+    reconcile = ticks.WORK[TaskName.TICK_RECONCILE]
+    with container.db.unit(world.workspace) as silent:
+        assert lock_session(silent, "ses-a-held") is not None
+        # Its row comes first, by its name.
+        with pytest.raises(Conflict):
+            reconcile(container)
+        assert _attached(world, "ses-a-held")
+        assert not _attached(world, "ses-b-free")
+    reconcile(container)
+    assert not _attached(world, "ses-a-held")
+
+
+def test_a_hand_that_falls_silent_holds_its_rows_no_longer_than_its_hosts_term(container: Container) -> None:
+    for db in (container.db, container.keeper_db):
+        with db.plain() as connection:
+            asked = (
+                "SELECT extract(epoch FROM current_setting('idle_in_transaction_session_timeout')::interval)"
+            )
+            silent_s = float(connection.exec_driver_sql(asked).scalar_one())
+        assert 0 < silent_s <= HOST_TERM_S / 2
+
+
+def _attached(world: World, session_id: str) -> bool:
+    session = world.session(session_id)
+    assert session
+    return bool(session["attached"])
 
 
 def test_the_figures_tell_what_is_due_and_when_ticks_ran(container: Container, world: World) -> None:
