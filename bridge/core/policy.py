@@ -19,6 +19,8 @@ TRIES_MAX = 100
 SLOTS_MAX = 64
 HOSTS_MAX = 8
 PROMPT_BYTES_MIN, PROMPT_BYTES_MAX = 2_048, 65_536
+KILL_AFTER_S_MAX, KILL_GRACE_S_MAX = 7 * 24 * 3600.0, 600.0
+"""No host starts a run that may last longer."""
 LEASE_S_MIN = 6.0
 """A hand gives a lease up 3 s before its end: with less than this nothing would ever be typed."""
 AT_LEAST_ONE = (
@@ -168,9 +170,14 @@ def _validate_least(policy: Policy) -> None:
 
 
 def _validate_starts(policy: Policy) -> None:
-    for name, most in (("host_slots", SLOTS_MAX), ("agent_slots", SLOTS_MAX)):
+    for name, most in (
+        ("host_slots", SLOTS_MAX),
+        ("agent_slots", SLOTS_MAX),
+        ("kill_after_s", KILL_AFTER_S_MAX),
+        ("kill_grace_s", KILL_GRACE_S_MAX),
+    ):
         if getattr(policy, name) > most:
-            raise InvalidArgument(f"{name} must be at most {most}", path=name)
+            raise InvalidArgument(f"{name} must be at most {most:g}", path=name)
     if not PROMPT_BYTES_MIN <= policy.prompt_bytes_max <= PROMPT_BYTES_MAX:
         detail = f"prompt_bytes_max must be from {PROMPT_BYTES_MIN} to {PROMPT_BYTES_MAX}"
         raise InvalidArgument(detail, path="prompt_bytes_max")
@@ -213,6 +220,8 @@ def _coerce(old: Any, value: Any, where: str) -> Any:  # noqa: ANN401  JSON, che
     if not isinstance(value, wanted) or (isinstance(value, bool) and not isinstance(old, bool)):
         kind = {bool: "true or false", int: "a whole number"}.get(type(old), "a number")
         raise InvalidArgument(f"{where} must be {kind}", path=where)
+    if isinstance(value, (int, float)) and abs(value) > NUMBER_MAX:  # before it is too large to be a float
+        raise InvalidArgument(f"{where} must be a number from 0 to {NUMBER_MAX:g}", path=where)
     number: Any = value
     return float(number) if isinstance(old, float) else number
 

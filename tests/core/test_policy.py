@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bridge.core.errors import InvalidArgument
-from bridge.core.policy import Policy, from_data, to_data, validate
+from bridge.core.policy import KILL_AFTER_S_MAX, KILL_GRACE_S_MAX, Policy, from_data, to_data, validate
 
 
 def test_the_defaults_are_valid_and_are_the_designs() -> None:
@@ -81,6 +81,10 @@ def test_a_deadline_of_nothing_is_refused(rung: str, name: str) -> None:
         ({"spawn_beside_live": 1}, "spawn_beside_live"),
         ({"live": {"tries": 101}}, "live.tries"),
         ({"live": {"tries": 10_000_000}}, "live.tries"),
+        ({"recheck_s": 10**400}, "recheck_s"),
+        ({"host_slots": -(10**400)}, "host_slots"),
+        ({"kill_after_s": KILL_AFTER_S_MAX + 1}, "kill_after_s"),
+        ({"kill_grace_s": KILL_GRACE_S_MAX + 1}, "kill_grace_s"),
     ],
 )
 def test_what_is_wrong_is_named(data: dict[str, Any], path: str) -> None:

@@ -22,12 +22,11 @@ from bridge.adapters.runtimes.shim_agent import Order
 from bridge.adapters.runtimes.shim_proof import NATIVE_ID_MAX, Rule
 from bridge.config import Settings
 from bridge.core.errors import InvalidArgument
+from bridge.core.policy import KILL_AFTER_S_MAX, KILL_GRACE_S_MAX
 from bridge.core.states import Rung
 from bridge.ports.runs import RunSpec
 
 PROMPT_BYTES_MAX: Final = 64 * 1024
-RUN_S_MAX: Final = 7 * 24 * 3600.0
-GRACE_S_MAX: Final = 600.0
 RUN_ID: Final = "BRIDGE_RUN_ID"
 HOST_NAME: Final = "BRIDGE_HOST_NAME"
 TOKEN_FILE: Final = "BRIDGE_TOKEN_FILE"  # noqa: S105 - the name of a variable
@@ -72,10 +71,9 @@ def check(spec: RunSpec) -> None:
         raise InvalidArgument("the prompt is no text", path="prompt") from error
     if size > PROMPT_BYTES_MAX:
         raise InvalidArgument(f"the prompt is longer than {PROMPT_BYTES_MAX} bytes", path="prompt")
-    if not (0 < spec.kill_after_s <= RUN_S_MAX and 0 <= spec.kill_grace_s <= GRACE_S_MAX):
-        raise InvalidArgument(
-            f"a run has at most {RUN_S_MAX:g} s, and {GRACE_S_MAX:g} s of grace", path="run"
-        )
+    if not (0 < spec.kill_after_s <= KILL_AFTER_S_MAX and 0 <= spec.kill_grace_s <= KILL_GRACE_S_MAX):
+        how = f"a run has at most {KILL_AFTER_S_MAX:g} s, and {KILL_GRACE_S_MAX:g} s of grace"
+        raise InvalidArgument(how, path="run")
     if spec.cwd is not None and (not spec.cwd.startswith("/") or "\0" in spec.cwd):
         raise InvalidArgument("the working directory is an absolute path", path="cwd")
 
