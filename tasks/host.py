@@ -96,10 +96,12 @@ class HostRegistrar:
 
 
 def _cwd_of(pid: int) -> str | None:
-    """Where the program's session stands: to be resumed there."""
+    """Where the program's session stands, to be resumed there; None when that is gone, or cannot be stored."""
     try:
-        return str(Path(f"/proc/{pid}/cwd").readlink())
-    except OSError:
+        found = Path(f"/proc/{pid}/cwd").readlink()
+        str(found).encode()
+        return str(found) if found.is_dir() else None
+    except (OSError, UnicodeEncodeError):
         return None
 
 
@@ -146,14 +148,19 @@ class Host:
             if not self.server.open():
                 return
             self._ours, self._since = True, time.monotonic()
-        if not self._see():
+        if not self._look_after_runs():
             return
-        if self._starts:
-            self._starts.keeping.look()
         self.server.check_tokens()
         if time.monotonic() - self._since > RETURN_S:
             self._since = time.monotonic()
             self._reconcile()
+
+    def _look_after_runs(self) -> bool:
+        """Whether the host is ours, still; then its runs are renewed, and what is to end is ended."""
+        seen = self._see()
+        if seen and self._starts:
+            self._starts.keeping.look()
+        return seen
 
     def _see(self) -> bool:
         began = time.monotonic()
@@ -180,7 +187,7 @@ class Host:
         """End the runs and hang up; the wrappers dial again, and find the next worker."""
         self._scope.starter = None
         if self._starts:
-            let_runs_end(self._starts.runs.held, self._scope.settings.drain_s, self._see)
+            let_runs_end(self._starts.runs.held, self._scope.settings.drain_s, self._look_after_runs)
             self._starts.runs.close(RUNS_GRACE_S)
             self._starts.credentials.close()
         self.server.close()

@@ -2,8 +2,10 @@
 
 import os
 import stat
+import subprocess
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -276,3 +278,23 @@ def test_another_users_wrapper_is_refused(
     assert wrapper.greeting["code"] == "UNAUTHORIZED"
     wrapper.close()
     server.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "gone", "kept"), [("here", False, True), ("gone", True, False), ("odd\udcff", False, False)]
+)
+def test_a_session_is_to_be_resumed_where_its_program_stands_if_that_can_be(
+    container: Container, world: World, tmp_path: Path, name: str, *, gone: bool, kept: bool
+) -> None:
+    world.thread("reader")
+    where = tmp_path / name
+    where.mkdir()
+    with subprocess.Popen(["/bin/cat"], cwd=where, stdin=subprocess.PIPE) as program:
+        if gone:
+            where.rmdir()
+        registrar = HostRegistrar(container, world.host)
+        registrar.register(world.token("reader", "ses-reader"), "ses-reader", program.pid)
+        program.kill()
+    session = world.session("ses-reader")
+    assert session is not None
+    assert session["cwd"] == (str(where) if kept else None)
