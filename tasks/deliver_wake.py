@@ -29,7 +29,7 @@ from bridge.commands.touch_wake import Begun, touch_wake
 from bridge.config import Settings
 from bridge.core.errors import Conflict, FenceRejected, Unavailable
 from bridge.core.run import Run
-from bridge.core.states import Evidence, Rung, WaitReason, WakeState
+from bridge.core.states import Evidence, Rung, RunResult, WaitReason, WakeState
 from bridge.core.wake_events import Wake
 from bridge.ports.runtime import Handed, Line, Runtime, SessionRef
 from bridge.ports.tasks import WAKE_TASKS, TaskName
@@ -129,11 +129,11 @@ class _Hand:
         else:
             handed = start_run(self._container, starter.runs, starter.credentials, begun, run)
         if handed.evidence is Evidence.GONE:  # judged as any run that ended, and its slot is free again
-            note_never_started(self._container, run, handed.why, worker=self._worker)
+            note_never_started(self._container, run, handed.why, RunResult.CRASHED, worker=self._worker)
             return f"not started: {handed.why}"
         told = self._settle(begun, handed)
         if handed.evidence is Evidence.NOT_TOUCHED:
-            note_never_started(self._container, run, handed.why, worker=self._worker)
+            note_never_started(self._container, run, handed.why, RunResult.LOST, worker=self._worker)
         return told
 
     def _postpone(self, fence: int, reason: WaitReason, why: str) -> str:

@@ -51,11 +51,9 @@ def start_run(container: Container, runs: Runs, credentials: Credentials, begun:
     return Handed(Evidence.UNVERIFIED, why=STARTED)
 
 
-def note_never_started(container: Container, run: Run, why: str, *, worker: str) -> None:
-    """No process of the run was ever started: its slot is free again."""
+def note_never_started(container: Container, run: Run, why: str, result: RunResult, *, worker: str) -> None:
+    """No process of the run was ever started: its slot is free again. CRASHED counts against its session."""
     try:
-        move_run(
-            container.deps, run.workspace_id, run.run_id, Ended(RunResult.CRASHED, None, why), worker=worker
-        )
+        move_run(container.deps, run.workspace_id, run.run_id, Ended(result, None, why), worker=worker)
     except NotFound:
         log.warning("run.unknown", run_id=run.run_id)

@@ -63,9 +63,9 @@ class RunResult(StrEnum):
     """How a run came to its end."""
 
     EXITED = "exited"  # by itself, status 0
-    CRASHED = "crashed"  # by itself, otherwise; or it could not be started
+    CRASHED = "crashed"  # by itself, otherwise; or it can never be started
     KILLED = "killed"  # the bridge ended it
-    LOST = "lost"  # the hand that watched it vanished, and what was left was ended
+    LOST = "lost"  # the hand that watched it vanished, and what was left was ended; or it could not start for now
 
 
 class Evidence(StrEnum):

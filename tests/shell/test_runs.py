@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from bridge.bootstrap import Container
 from bridge.commands.cancel_wake import cancel_wake
 from bridge.commands.end_run import end_run
 from bridge.commands.heartbeat_session import heartbeat_session
@@ -16,6 +19,7 @@ from bridge.core.errors import InvalidTransition
 from bridge.core.policy import Policy, RungLimits
 from bridge.core.run import EndAsked, Ended, Proved
 from bridge.core.states import Evidence, Role, Rung, RunResult, SessionStatus, WaitReason
+from tasks.start_run import note_never_started
 from tests.support.world import TEST_POLICY, Clock, FixedPolicies, World, make_caller
 
 LADDER = replace(
@@ -53,10 +57,10 @@ def test_a_dormant_agent_is_resumed_proves_itself_reads_and_the_wake_is_acked(
     assert begun.run is not None
     assert (begun.run.preset, begun.run.host, begun.run.slot) == ("script", "local", 1)
     row = world.wake(wake_id)
-    assert (row["state"], row["accepted_at"], row["offered_seq"]) == ("waiting", None, 1)
+    assert (row["state"], row["accepted_at"], row["offered_seq"]) == ("waiting", None, 0)
     clock.advance(1)
     world.move(begun, Proved("native-1", resumable=True))
-    assert world.wake(wake_id)["accepted_at"] == clock.now
+    assert (world.wake(wake_id)["accepted_at"], world.wake(wake_id)["offered_seq"]) == (clock.now, 1)
     assert world.wake(wake_id)["due_at"] == clock.now + timedelta(seconds=30)
     move_cursor(world.deps, world.caller("bob"), thread, 1)
     assert world.wake(wake_id)["state"] == "acked"
@@ -98,7 +102,7 @@ def test_a_process_that_ends_before_its_hand_reports_is_judged_and_the_hand_come
     begun = world.touch(wake_id)
     world.move(begun, CRASH)
     row = world.wake(wake_id)
-    assert (row["state"], row["tried_resume"], row["offered_seq"]) == ("pending", 1, 1)
+    assert (row["state"], row["tried_resume"], row["offered_seq"]) == ("pending", 1, 0)
 
 
 def test_a_proof_before_the_hand_reports_is_not_lost(world: World, thread: str) -> None:
@@ -287,6 +291,20 @@ def test_a_session_that_crashed_three_times_is_resumed_no_more(
         cancel_wake(world.deps, world.caller("op", Role.OPERATOR), wake_id, "next")
         clock.advance(10)
     assert world.started(world.pending(thread)).attempt.rung is Rung.SPAWN
+
+
+def test_what_could_not_be_started_for_now_is_no_crash_of_its_session(
+    world: World, clock: Clock, thread: str
+) -> None:
+    container = cast("Container", SimpleNamespace(deps=world.deps))
+    wake_id = world.pending(thread)
+    for _ in range(3):
+        begun = world.touching(wake_id)
+        assert begun.run is not None
+        world.settle(begun, Evidence.NOT_TOUCHED, WaitReason.HOST, "no token can be had")
+        note_never_started(container, begun.run, "no token can be had", RunResult.LOST, worker="hand-1")
+        clock.advance(10)
+    assert world.started(wake_id).attempt.rung is Rung.RESUME
 
 
 def test_a_draining_host_starts_nothing_and_another_takes_over_when_the_policy_says_so(
