@@ -63,8 +63,11 @@ def _cancelled(wake: Wake, why: str) -> Decision:
 
 def read_up_to(wake: Wake, cursor: int) -> Decision | None:
     """How it ends when the agent has read up to `cursor`; None when that ends nothing."""
-    if wake.offered_seq and cursor >= wake.offered_seq:
-        ended = end(wake, WakeState.ACKED)
+    # Who reads what its attempt offers was told of it, though its process never showed whose session it is.
+    offering = wake.offering_seq if wake.state is WakeState.WAITING else 0
+    offered = wake.offered_seq or offering
+    if offered and cursor >= offered:
+        ended = end(replace(wake, offered_seq=offered), WakeState.ACKED)
     elif cursor >= wake.target_seq:
         ended = end(wake, WakeState.ALREADY_ACTIVE)
     else:

@@ -122,13 +122,15 @@ def _untold(wake: Wake) -> Wake:
 
 def join(wake: Wake, event: Joined, policy: Policy, now: datetime) -> Decision:
     """Another wake's line told of this one too: it was handed over with it."""
+    told = event.accepted or event.rung is Rung.LIVE
     joined = replace(
         wake,
-        offered_seq=max(wake.offered_seq, event.offered_seq),
+        offered_seq=max(wake.offered_seq, event.offered_seq if told else 0),
+        offering_seq=event.offered_seq,
         attempt_id=event.attempt_id,
         rung=event.rung,
         session_id=event.session_id,
-        handed=True,
+        handed=wake.handed or event.rung is Rung.LIVE,
         tried=_burn_if_left(wake.tried, event.rung, policy),
     )
     return Decision(waiting(joined, policy, now, accepted=event.accepted))
@@ -225,8 +227,10 @@ def handed_over(wake: Wake, event: HandedOver, policy: Policy, now: datetime) ->
     if event.evidence in (Evidence.NOT_TOUCHED, Evidence.GONE):
         return _not_touched(wake, event, policy, now)
     accepted = event.evidence is Evidence.ACCEPTED
-    # What only looked for the text of before, and did not find it, told of nothing that came since.
-    offered = 0 if event.evidence is Evidence.ABSENT else wake.offering_seq
+    # What only looked for the text of before, and did not find it, told of nothing that came since. A process that
+    # has not shown whose session it is may have read nothing.
+    told = event.evidence is not Evidence.ABSENT and (accepted or _typed(wake))
+    offered = wake.offering_seq if told else 0
     handed = replace(
         wake,
         offered_seq=max(wake.offered_seq, offered),
@@ -265,7 +269,7 @@ def lease_over_touching(wake: Wake, event: Due, policy: Policy, now: datetime) -
         return Decision(wake)
     lost = replace(
         wake,
-        offered_seq=max(wake.offered_seq, wake.offering_seq),
+        offered_seq=max(wake.offered_seq, wake.offering_seq if _typed(wake) else 0),
         unsure=wake.unsure or _typed(wake),
         forced=False,
         tried=burn(wake.tried, rung_of(wake)),
@@ -280,13 +284,8 @@ def run_over_touching(wake: Wake, event: RunOver, policy: Policy, now: datetime)
     """Its process was started and is gone before the hand that started it could say so."""
     if event.attempt_id != wake.attempt_id:
         return Decision(wake)
-    offered = replace(
-        wake,
-        offered_seq=max(wake.offered_seq, wake.offering_seq),
-        forced=False,
-        tried=burn(wake.tried, rung_of(wake)),
-    )
-    return run_over(waiting(offered, policy, now, accepted=False), event, policy, now)
+    begun = replace(wake, forced=False, tried=burn(wake.tried, rung_of(wake)))
+    return run_over(waiting(begun, policy, now, accepted=False), event, policy, now)
 
 
 def note_cancel(wake: Wake, event: CancelAsked, policy: Policy, now: datetime) -> Decision:
@@ -322,7 +321,8 @@ def accept(wake: Wake, event: Accepted, policy: Policy, now: datetime) -> Decisi
     """Late evidence that the runtime took the text: from now on reading is waited for."""
     if event.attempt_id != wake.attempt_id or wake.accepted_at is not None:
         return Decision(wake)
-    return Decision(replace(waiting(wake, policy, now, accepted=True), why=None))
+    offered = max(wake.offered_seq, wake.offering_seq)
+    return Decision(replace(waiting(wake, policy, now, accepted=True), offered_seq=offered, why=None))
 
 
 def extend(wake: Wake, event: SignOfLife, policy: Policy, now: datetime) -> Decision:

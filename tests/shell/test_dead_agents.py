@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from bridge.commands.move_cursor import move_cursor
 from bridge.core.policy import Policy, RungLimits
-from bridge.core.run import Ended
+from bridge.core.run import Ended, Proved
 from bridge.core.states import Evidence, RunResult
 from bridge.db.agent_store import ProbeTaken, take_probe
 from tests.support.world import TEST_POLICY, Clock, FixedPolicies, World
@@ -72,10 +73,32 @@ def test_thirty_wakes_of_a_dead_agent_in_as_many_threads_are_not_thirty_spawns(
                 world.move(begun, CRASH)
         clock.advance(1)
         world.seen_host()
-    assert world.owner.value("SELECT count(*) FROM runs") == 1, "its prompt told of all"
+    assert world.owner.value("SELECT count(*) FROM runs") == 2, (
+        "one for all, and one for the probe after a minute"
+    )
     agent = world.owner.one("SELECT * FROM agents WHERE agent_id = 'bob'")
-    assert agent["failures"] == 1
+    assert agent["failures"] == 2
     assert agent["unreachable_since"] is not None
+
+
+def test_what_no_process_was_told_of_is_offered_when_its_program_is_mended(
+    world: World, clock: Clock, thread: str
+) -> None:
+    wake_id = world.pending(thread)
+    for _ in range(3):
+        clock.set(max(clock.now, world.wake(wake_id)["due_at"]))
+        world.move(world.started(wake_id), CRASH)
+    clock.advance(LADDER.seat_wait_s)
+    world.advance(wake_id)
+    assert world.wake(wake_id)["state"] == "failed"
+    following = world.open_wake(thread, "bob")
+    assert following is not None
+    assert (following["reason"], following["target_seq"]) == ("unreachable", 1)
+    clock.set(following["due_at"])
+    begun = world.started(str(following["wake_id"]))
+    world.move(begun, Proved("native-1"))
+    move_cursor(world.deps, world.caller("bob"), thread, 1)
+    assert world.wake(str(following["wake_id"]))["state"] == "acked"
 
 
 def test_one_wake_takes_the_probe_and_another_that_saw_it_free_is_judged_again(
