@@ -22,6 +22,7 @@ from bridge.adapters.metrics import (
     message_to_wake,
     wake_attempts,
 )
+from bridge.adapters.runtimes.orphans import held_by_hand
 from bridge.commands.advance_wake import Advanced, advance_wake
 from bridge.commands.postpone_wake import postpone_wake
 from bridge.commands.settle_wake import settle_wake
@@ -114,7 +115,8 @@ class _Hand:
             return self._postpone(fence, WaitReason.HOST, "this host starts nothing now")
         wake = advanced.wake
         session = SessionRef(self._workspace_id, wake.agent_id, wake.session_id or "")
-        if runtime.probe(session, quiet_s=0.0, force=True).here:
+        here = runtime.probe(session, quiet_s=0.0, force=True).here
+        if here or (session.session_id and held_by_hand(session.session_id)):
             # What this worker sees with its own eyes counts more than a row.
             return self._postpone(fence, WaitReason.SEAT, "a terminal holds its session here")
         begun = touch_wake(self._deps, self._workspace_id, self._wake_id, fence=fence, worker=self._worker)

@@ -25,6 +25,7 @@ from bridge.adapters.host_credentials import HostCredentials
 from bridge.adapters.machine import code_version
 from bridge.adapters.presets import NAME_FORM
 from bridge.adapters.runtimes.command import RunBook
+from bridge.adapters.runtimes.orphans import held_by_hand
 from bridge.adapters.runtimes.pty import PtyRuntime, PtyServer
 from bridge.bootstrap import Container
 from bridge.commands.attach_session import attach_session
@@ -198,6 +199,8 @@ class Host:
         here = self.server.held()
         missing = {held for held in believed if (held.workspace_id, held.session_id) not in here}
         for held in missing & self._missing:
+            if held_by_hand(held.session_id) is not None:
+                continue  # its terminal lives, and only does not answer: nothing is started beside it
             why = "its terminal did not come back"
             detach_session(self._container.deps, held.workspace_id, held.session_id, held.term, why)
         strays = here - {(held.workspace_id, held.session_id) for held in believed}

@@ -168,8 +168,8 @@ def _environment(options: Options, token_file: Path) -> dict[str, str | None]:
         "BRIDGE_URL": options.url,
         "BRIDGE_TOKEN_FILE": str(token_file),
         "BRIDGE_TOKEN": None,
-        "BRIDGE_AGENT": options.agent_id,
-        "BRIDGE_SESSION": options.session_id,
+        "BRIDGE_AGENT_ID": options.agent_id,
+        "BRIDGE_SESSION_ID": options.session_id,
     }
 
 

@@ -222,7 +222,7 @@ def test_the_agent_finds_the_bridge_in_its_environment(world: World) -> None:
     assert world.exit_code() == 0
     world.until(lambda: world.window.master < 0)
     found = json.loads(world.window.text)
-    assert set(found) == {"BRIDGE_URL", "BRIDGE_TOKEN_FILE", "BRIDGE_AGENT", "BRIDGE_SESSION"}
+    assert set(found) == {"BRIDGE_URL", "BRIDGE_TOKEN_FILE", "BRIDGE_AGENT_ID", "BRIDGE_SESSION_ID"}
 
 
 def test_a_terminal_that_answers_no_question_is_waited_for_only_shortly(world: World) -> None:

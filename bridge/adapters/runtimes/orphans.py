@@ -19,7 +19,8 @@ from bridge.adapters.runtimes.command_spec import HOST_NAME, RUN_ID, TOKEN_FILE,
 from bridge.adapters.runtimes.descent import Process, below, kill, process, processes
 
 SHIM_MARK = "BRIDGE_SHIM"
-_NAMES = {name.encode(): name for name in (RUN_ID, HOST_NAME, TOKEN_FILE, SHIM_MARK)}
+SESSION_ID = "BRIDGE_SESSION_ID"
+_NAMES = {name.encode(): name for name in (RUN_ID, HOST_NAME, TOKEN_FILE, SESSION_ID, SHIM_MARK)}
 
 
 def seen_below(pid: int, before: Iterable[Process]) -> list[Process]:
@@ -45,6 +46,15 @@ def marked(host_name: str, folder: Path) -> dict[str, list[tuple[Process, bool]]
         if run_id and marks.get(HOST_NAME) == host_name and marks.get(TOKEN_FILE) == token:
             found.setdefault(run_id, []).append((one, SHIM_MARK in marks))
     return found
+
+
+def held_by_hand(session_id: str) -> int | None:
+    """The pid of a living process that was started in this session, by somebody's terminal and not by a run."""
+    for one in processes():
+        marks = _marks(one.pid)
+        if marks.get(SESSION_ID) == session_id and RUN_ID not in marks:
+            return one.pid
+    return None
 
 
 def kill_left(of_run: list[tuple[Process, bool]], seen: Iterable[Process]) -> bool:
