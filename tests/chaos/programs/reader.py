@@ -67,8 +67,9 @@ def read_all(ledger: str) -> None:
         messages = call("GET", f"{thread}/messages?since_seq={item['last_read_seq']}&limit=200")["items"]
         if messages:
             upto = messages[-1]["seq"]
-            call("PUT", f"{thread}/cursor", {"last_read_seq": upto})
+            # First what we know, then the ack: a cut may lose the answer to an ack that was heard.
             note(ledger, "read", thread=item["thread_id"], upto=upto)
+            call("PUT", f"{thread}/cursor", {"last_read_seq": upto})
 
 
 def started(ledger: str, native_id: str, before: str, after_s: float) -> None:
