@@ -25,7 +25,7 @@ from bridge.adapters.host_credentials import HostCredentials
 from bridge.adapters.machine import code_version
 from bridge.adapters.presets import NAME_FORM
 from bridge.adapters.runtimes.command import RunBook
-from bridge.adapters.runtimes.orphans import held_by_hand
+from bridge.adapters.runtimes.orphans import sessions_by_hand
 from bridge.adapters.runtimes.pty import PtyRuntime, PtyServer
 from bridge.bootstrap import Container
 from bridge.commands.attach_session import attach_session
@@ -198,8 +198,10 @@ class Host:
         believed = set(self._container.hosts.sessions_of(self._name))
         here = self.server.held()
         missing = {held for held in believed if (held.workspace_id, held.session_id) not in here}
-        for held in missing & self._missing:
-            if held_by_hand(held.session_id) is not None:
+        gone = missing & self._missing
+        by_hand = sessions_by_hand() if gone else set()
+        for held in gone:
+            if held.session_id in by_hand:
                 continue  # its terminal lives, and only does not answer: nothing is started beside it
             why = "its terminal did not come back"
             detach_session(self._container.deps, held.workspace_id, held.session_id, held.term, why)

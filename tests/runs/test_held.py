@@ -1,31 +1,50 @@
 """A session that somebody's terminal holds is seen from outside, whatever the database believes."""
 
+import os
+import shlex
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
-from bridge.adapters.runtimes.orphans import held_by_hand
+from bridge.adapters.runtimes.orphans import held_by_hand, sessions_by_hand
 
 SESSION = "ses_held_by_hand"
-PROGRAM = ["/bin/sh", "-c", "read line"]
+MARK = f"BRIDGE_SESSION_ID={SESSION}"
 
 
-@pytest.fixture
-def held(request: pytest.FixtureRequest) -> Iterator[int]:
-    """A program that was started with these marks, and waits for a line."""
-    process = subprocess.Popen(PROGRAM, env=request.param, stdin=subprocess.PIPE)
-    yield process.pid
-    process.communicate(b"\n")
+@contextmanager
+def terminal(program: str) -> Iterator[None]:
+    """As `bridge run` does it: a process leads the terminal's session, and the program is its child."""
+    monitor = subprocess.Popen(
+        ["/bin/sh", "-c", f"{program}; :"],
+        env={"PATH": os.defpath},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert monitor.stdout is not None
+    assert monitor.stdout.readline() == b"here\n"
+    yield
+    monitor.communicate(b"\n\n")
 
 
-@pytest.mark.parametrize("held", [{"BRIDGE_SESSION_ID": SESSION}], indirect=True)
-def test_a_program_that_a_terminal_started_in_the_session_holds_it(held: int) -> None:
-    assert held_by_hand(SESSION) == held
-    assert held_by_hand("ses_another") is None
+def test_a_program_that_a_terminal_started_in_the_session_holds_it() -> None:
+    with terminal(f"env {MARK} /bin/sh -c 'echo here; read line; :'"):
+        assert held_by_hand(SESSION)
+        assert SESSION in sessions_by_hand()
+        assert not held_by_hand("ses_another")
+    assert not held_by_hand(SESSION)
 
 
-@pytest.mark.parametrize("held", [{"BRIDGE_SESSION_ID": SESSION, "BRIDGE_RUN_ID": "run_1"}], indirect=True)
-def test_what_the_bridge_started_there_is_no_terminals(held: int) -> None:
-    assert held
-    assert held_by_hand(SESSION) is None
+def test_what_the_bridge_started_there_is_no_terminals() -> None:
+    with terminal(f"env {MARK} BRIDGE_RUN_ID=run_1 /bin/sh -c 'echo here; read line; :'"):
+        assert not held_by_hand(SESSION)
+
+
+@pytest.mark.parametrize("left", ["cat", "setsid cat", "setsid sh -c 'cat; :'"])
+def test_a_server_that_the_program_left_behind_does_not_keep_its_agent_from_being_woken(left: str) -> None:
+    program = shlex.quote(f"exec 3<&0; {left} <&3 >/dev/null & echo here")
+    with terminal(f"env {MARK} /bin/sh -c {program}; cat"):
+        assert not held_by_hand(SESSION)

@@ -12,6 +12,7 @@ Rules of this file:
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -48,13 +49,31 @@ def marked(host_name: str, folder: Path) -> dict[str, list[tuple[Process, bool]]
     return found
 
 
-def held_by_hand(session_id: str) -> int | None:
-    """The pid of a living process that was started in this session, by somebody's terminal and not by a run."""
+def held_by_hand(session_id: str) -> bool:
+    """Whether a program that somebody's terminal started in this session lives."""
+    return session_id in sessions_by_hand()
+
+
+def sessions_by_hand() -> set[str]:
+    """The sessions in which a program lives that somebody's terminal started, and no run.
+
+    It is the child of the process that leads the terminal, as `bridge run` starts it. What such a program started
+    in its turn, and left behind, has its marks as well, and holds nothing.
+    """
+    found: set[str] = set()
     for one in processes():
         marks = _marks(one.pid)
-        if marks.get(SESSION_ID) == session_id and RUN_ID not in marks:
-            return one.pid
-    return None
+        session_id = marks.get(SESSION_ID)
+        if session_id and RUN_ID not in marks and _leads(one.ppid, one.pid):
+            found |= {session_id} - {_marks(one.ppid).get(SESSION_ID, "")}
+    return found
+
+
+def _leads(leader: int, pid: int) -> bool:
+    try:
+        return os.getsid(pid) == leader
+    except OSError:
+        return False
 
 
 def kill_left(of_run: list[tuple[Process, bool]], seen: Iterable[Process]) -> bool:
