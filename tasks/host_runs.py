@@ -21,7 +21,7 @@ from bridge.adapters.presets import load_preset
 from bridge.bootstrap import Container
 from bridge.commands.move_run import move_run
 from bridge.commands.rouse_wake import rouse_wake
-from bridge.core.errors import BridgeError, NotFound
+from bridge.core.errors import BridgeError, Conflict, NotFound
 from bridge.core.run import Ended, Event, Proved, Run, Started
 from bridge.core.states import Rung, RunResult
 from bridge.ports.hosts import OpenRun
@@ -129,5 +129,13 @@ class RunKeeping:
         alive = self._runs.sweep({run.run_id for run in unheld} - ids)
         for run in lost:
             if run.run_id not in alive:
-                why = run.why if run.end_asked else "the worker that watched it vanished"
-                self._reports.over(run.workspace_id, run.run_id, Ended(RunResult.LOST, None, why))
+                self._call_over(run)
+
+    def _call_over(self, run: OpenRun) -> None:
+        why = run.why if run.end_asked else "the worker that watched it vanished"
+        try:
+            self._reports.over(run.workspace_id, run.run_id, Ended(RunResult.LOST, None, why))
+        except (
+            Conflict
+        ) as conflict:  # somebody holds its rows: the next look tries again, and others need not wait
+            log.warning("run.not_told", run_id=run.run_id, why=conflict.detail)
