@@ -18,6 +18,7 @@ import structlog
 
 from bridge.adapters.metrics import message_to_wake
 from bridge.adapters.presets import load_preset
+from bridge.adapters.presets.command import PresetError
 from bridge.bootstrap import Container
 from bridge.commands.move_run import move_run
 from bridge.commands.rouse_wake import rouse_wake
@@ -36,6 +37,16 @@ UNHELD_S = 30.0
 WAITERS = 2
 
 
+def can_resume(preset: str, presets_dir: Path) -> bool:
+    """Whether the preset resumes what it started; one that was taken away or broken since then does not."""
+    try:
+        command = load_preset(preset, presets_dir).command
+    except PresetError as error:
+        log.warning("preset.refused", preset=preset, why=str(error))
+        return False
+    return command is not None and Rung.RESUME.value in command.rungs
+
+
 class RunReports:
     """The RunWatcher of a host's worker: each report is one command, told again until it is taken."""
 
@@ -48,9 +59,8 @@ class RunReports:
 
     def proved(self, spec: RunSpec, native_id: str) -> None:
         """It is whom it was to be: what it was told of was taken."""
-        command = load_preset(spec.preset, self._presets_dir).command
-        resumable = command is not None and Rung.RESUME.value in command.rungs
-        run = self._move(spec.workspace_id, spec.run_id, Proved(native_id, resumable))
+        proved = Proved(native_id, can_resume(spec.preset, self._presets_dir))
+        run = self._move(spec.workspace_id, spec.run_id, proved)
         if run is not None and run.proved_at is not None:
             message_to_wake.observe((run.proved_at - run.begun_at).total_seconds())
 
@@ -135,7 +145,5 @@ class RunKeeping:
         why = run.why if run.end_asked else "the worker that watched it vanished"
         try:
             self._reports.over(run.workspace_id, run.run_id, Ended(RunResult.LOST, None, why))
-        except (
-            Conflict
-        ) as conflict:  # somebody holds its rows: the next look tries again, and others need not wait
+        except Conflict as conflict:  # held by somebody: the next look tries again, and no other waits for it
             log.warning("run.not_told", run_id=run.run_id, why=conflict.detail)

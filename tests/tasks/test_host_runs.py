@@ -1,13 +1,15 @@
 """A host's runs that no hand watches: what lives of them is ended first, and one that is held up holds up no other."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
 from bridge.bootstrap import Container
-from bridge.core.errors import Conflict
+from bridge.core.errors import Conflict, NotFound
 from bridge.core.run import Ended
+from bridge.core.states import Rung
 from bridge.ports.hosts import OpenRun
-from bridge.ports.runs import Runs
+from bridge.ports.runs import Runs, RunSpec
 from tasks.host_runs import RunKeeping, RunReports
 
 
@@ -55,3 +57,13 @@ def test_a_run_whose_rows_are_held_keeps_no_other_waiting() -> None:
     site.locked = ""
     site.keeping.look()
     assert "ws run_1 lost" in site.told
+
+
+def test_a_preset_that_was_taken_away_meanwhile_keeps_no_run_from_being_told_of(tmp_path: Path) -> None:
+    def no_such_run(_workspace_id: str) -> None:
+        raise NotFound
+
+    policies = SimpleNamespace(current=no_such_run)
+    container = cast("Container", SimpleNamespace(deps=SimpleNamespace(policies=policies)))
+    spec = RunSpec("run_1", "ws", "bob", "ses_1", "native", Rung.SPAWN, "gone", "read", "token", 60.0, 1.0)
+    RunReports(container, tmp_path, "worker").proved(spec, "native")
