@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.adapters.presets import NoScreenError, UnknownPresetError, load_preset, preset_names
+from bridge.adapters.presets.catalogue import Catalogue
 from bridge.adapters.presets.command import PLACEHOLDERS, ArgumentError, PresetError, fill, read_command
 from bridge.config import Settings
 from tests.runs.world import World, toml
@@ -159,6 +161,19 @@ def test_the_example_of_the_docs_loads(tmp_path: Path) -> None:
         preset = load_preset(name, tmp_path)
         assert preset.command is not None
         assert preset.command.rungs
+
+
+class Closed(type(Path())):  # type: ignore[misc]
+    """A directory that is there, and cannot be looked into."""
+
+    def iterdir(self) -> Iterator[Path]:
+        raise PermissionError(13, "Permission denied", str(self))
+
+
+def test_a_directory_that_cannot_be_read_takes_no_host_down(tmp_path: Path) -> None:
+    closed = Closed(tmp_path)
+    assert preset_names(closed) == preset_names()
+    assert Catalogue(closed).startable() == Catalogue(tmp_path / "nowhere").startable()
 
 
 def test_toml_of_the_tests_is_toml() -> None:

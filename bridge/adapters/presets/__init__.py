@@ -107,18 +107,21 @@ def load_preset(name: str, presets_dir: Path | None = None) -> Preset:
 
 
 def _own_names(presets_dir: Path | None) -> set[str]:
-    if presets_dir is None or not presets_dir.is_dir():
+    try:
+        if presets_dir is None or not presets_dir.is_dir():
+            return set()
+        files = sorted(file.name for file in presets_dir.iterdir() if file.name.endswith(".toml"))[:FILES_MAX]
+    except OSError:  # it has none that could be used; the host's log says so (`Catalogue`)
         return set()
-    files = sorted(file.name for file in presets_dir.iterdir() if file.name.endswith(".toml"))[:FILES_MAX]
     return {name for file in files if NAME_FORM.fullmatch(name := file.removesuffix(".toml"))}
 
 
 def _text(name: str, presets_dir: Path | None) -> str:
     if presets_dir is None or name not in _own_names(presets_dir):
         return (resources.files(__name__) / f"{name}.toml").read_text(encoding="utf-8")
-    _owned(name, presets_dir.stat(), presets_dir)
     path = presets_dir / f"{name}.toml"
     try:
+        _owned(name, presets_dir.stat(), presets_dir)
         with path.open("rb") as file:
             found = os.fstat(file.fileno())  # of what is read, not of what stands there a moment later
             _owned(name, found, path)

@@ -8,6 +8,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
@@ -52,6 +53,8 @@ class Catalogue:
                 continue
             if command is not None:
                 found[name] = command.rungs
+        if os.access(self._dir, os.F_OK) and not os.access(self._dir, os.R_OK | os.X_OK):
+            wrong["*"] = f"{self._dir} cannot be read"
         for name, why in wrong.items():
             if self._wrong.get(name) != why:
                 log.warning("preset.refused", preset=name, why=why)
