@@ -39,7 +39,7 @@ class Hand:
     def __init__(self, site: Site, worker: Worker, name: str, wake_id: str) -> None:
         self._site, self._worker, self._name, self.wake_id = site, worker, name, wake_id
         self._since = site.engine.us
-        self.typing = False
+        self.typing = self._starts = False
 
     def look(self) -> Steps[None]:
         """As far as it comes."""
@@ -51,6 +51,7 @@ class Hand:
                 watch.absorbed(advanced.wake)
             if advanced.probe is None:
                 return
+            self._starts = advanced.wake.rung is not Rung.LIVE
             yield from self._step("claimed")
             yield from self._deliver(advanced, advanced.probe.fence)
         except FenceRejected:
@@ -178,12 +179,12 @@ class Hand:
             self._fault(stage, "killed")
             site.engine.after(0, lambda _: self._worker.die())
             yield Park()
-        elif chance < trouble.kill + trouble.freeze:
+        elif chance < trouble.kill + trouble.freeze * (3 if self._starts else 1):
             self._fault(stage, "frozen")
             lease_s = site.policy.lease_s
             park = Park(site.rng.choice((0.5, lease_s * 0.8, lease_s + 0.5, lease_s * 2.5, lease_s * 6)))
             site.frozen.setdefault(self.wake_id, []).append(park)
-            if site.rng.chance(0.4 if self.typing else 0.9):
+            if site.rng.chance(0.9 if self._starts else 0.4):
                 site.meddle(site.store.rows["wake", self.wake_id].wake.agent_id)
             yield park
             site.watch.note(f"{self._name} thaws ({stage}, {self.wake_id})")

@@ -80,7 +80,7 @@ class Worker:
         if self.book is not None:
             self.book.die()
             site.runtimes.worker_died(self.name)
-        back_s = site.rng.choice((0.5, 1.5, 4.0, 6.0))
+        back_s = site.rng.choice((0.1, 0.1, 0.5, 1.5, 4.0, 6.0))
         site.watch.down.append((site.engine.us / SECOND, site.engine.us / SECOND + back_s))
         site.engine.after(back_s, self.come_back)
 
@@ -191,7 +191,7 @@ class Worker:
     # --- terminals ---------------------------------------------------------------------------------------------
 
     def _reconcile(self) -> Steps[None]:
-        """Those that did not come back are gone; those that never went are held again."""
+        """Those that did not come back are gone; those that never went are held again. Two looks must agree."""
         site = self.site
         missing: set[str] = set()
         for session_id, terminal in list(site.runtimes.all_terminals().items()):
@@ -200,10 +200,12 @@ class Worker:
                 continue
             here = self.holds(session_id)
             if here and not (row.attached and row.host == self.name):
-                yield from self._hold_again(terminal)
+                missing.add(session_id)
+                if session_id in self._missing:
+                    yield from self._hold_again(terminal)
             elif row.attached and row.host == self.name and not here:
                 missing.add(session_id)
-                if session_id in self._missing:  # one that is registering just now is seen at the second look
+                if session_id in self._missing:
                     yield from site.shell.detach(row.agent_id, session_id, row.term, f"{self.hand}.reconcile")
         self._missing = missing
 

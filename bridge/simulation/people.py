@@ -94,6 +94,10 @@ class Fleet:
         if stays_s is not None:
             yield stays_s
             terminal.crash()
+            writers = [name for name in self.minds if name != agent_id and not self.minds[name].dead]
+            if self.talking and writers:  # whoever was seen there just now is written to
+                yield 0.5
+                yield from self.post(self.rng.choice(writers))
 
     def come(self, agent_id: str, after_s: float) -> Steps[None]:
         """The agent's first session."""

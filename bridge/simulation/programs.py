@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 FATES = {
     "reads": 0.36,
-    "works": 0.14,
+    "works": 0.2,
     "slow": 0.08,
     "exits": 0.12,
     "crashes": 0.08,
@@ -33,7 +33,7 @@ def run_program(fleet: Fleet, shim: Shim) -> Steps[None]:
     mind = fleet.minds[run.agent_id]
     fate = rng.one_of(DEAD if mind.dead else FATES)
     fleet.site.watch.counts[f"runs that {fate}"] += 1
-    shim.stubborn = rng.chance(0.2)
+    shim.stubborn = rng.chance(0.35)
     yield rng.choice((0.1, 0.4, 1.2))
     if fate == "exits":
         shim.exits(rng.choice((0, 1)))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bridge.simulation.site import Site
 
 TERM_US = int(TERM_S * SECOND)
+BESIDE_S = 4.5  # a terminal that came to its session
 ASKED_S = 6.0  # from the wish that it ends to its end, its worker killed meanwhile
 LATE_S = 1.0
 JUDGED_S = 4.0
@@ -313,7 +314,7 @@ class RunWatch:
         if since_us is not None and self._terminal_in(run.session_id):
             beside_s = (now_us - max(since_us, shim.born_us)) / SECOND
             rule = "a run ends when a terminal comes to its session"
-            self.watch.require(beside_s <= ASKED_S, rule, f"{run.run_id}: {beside_s:.1f} s")
+            self.watch.require(beside_s <= BESIDE_S, rule, f"{run.run_id}: {beside_s:.1f} s")
         asked_us = self._asked_us.get(run.run_id)
         if asked_us is not None:
             took_s = (now_us - max(asked_us, shim.born_us)) / SECOND

@@ -38,7 +38,7 @@ CHAOS = {
     "keeper": 0.08,
     "crash": 0.12,
     "unlink": 0.1,
-    "takeover": 0.14,
+    "takeover": 0.2,
     "shim": 0.08,
     "process": 0.08,
 }
@@ -297,7 +297,7 @@ class World:
         elif what == "stutter":
             self.fleet.begin(self._stutter(rng.choice(self.hosts)))
         elif what == "cut":
-            self.fleet.begin(self._cut_off(rng.choice(self.hosts), rng.choice((2.0, 5.0, 9.0))))
+            self.fleet.begin(self._cut_off(rng.choice(self.hosts), rng.choice((2.0, 5.0, 7.0, 9.0))))
         elif what == "database":
             yield from self._restart(rng.choice((0.3, 1.0, 3.0)))
         elif what == "broker":
@@ -343,7 +343,7 @@ class World:
 
     def _meddle(self, agent_id: str) -> None:
         """Somebody does something to the agent while a hand stands still over its wake."""
-        what = self.rng.one_of({"open": 0.5, "bind": 0.3, "drain": 0.2})
+        what = self.rng.one_of({"open": 0.45, "bind": 0.4, "drain": 0.15})
         if not self.fleet.talking:
             return
         if what == "bind":
@@ -362,7 +362,16 @@ class World:
         yield seconds
         self.store.cut_off.discard(host)
         self.watch.note(f"{host} is back")
+        self.fleet.begin(self._impatient(host))
         self.watch.down.append((begin, self.engine.us / SECOND))
+
+    def _impatient(self, host: str) -> Steps[None]:
+        """An operator has waited for the host, and forces what waits there as soon as it is seen again."""
+        while self.shell.not_seen(host):
+            yield 0.05
+        for _, wake_id in self.store.open_wakes():
+            if self.store.rows["wake", wake_id].host == host and self.rng.chance(0.5):
+                self.fleet.begin(self.shell.force(wake_id))
 
     def _stutter(self, host: str) -> Steps[None]:
         """Its worker stands still in the middle of a renewal; then it is cut off."""

@@ -57,6 +57,17 @@ def test_two_hundred_histories_come_by_every_rule_of_the_table_and_every_kind_of
         "attempt spawn",
         "stalls",
         "thread blocked",
+        "processes",
+        "run exited",
+        "run crashed",
+        "run killed",
+        "run lost",
+        "runs ended by their fence",
+        "seats taken",
+        "starts for dead agents",
+        "hosts cut off",
+        "workers frozen",
+        "database restarts",
     ):
         assert report.counts[what], what
 
