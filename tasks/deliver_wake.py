@@ -119,17 +119,19 @@ class _Hand:
         if here or (session.session_id and held_by_hand(session.session_id)):
             # What this worker sees with its own eyes counts more than a row.
             return self._postpone(fence, WaitReason.SEAT, "a terminal holds its session here")
+        start_by = starter.runs.start_by()
         begun = touch_wake(self._deps, self._workspace_id, self._wake_id, fence=fence, worker=self._worker)
         if not isinstance(begun, Begun) or begun.run is None:
             return story(begun.wake if isinstance(begun, Begun) else begun)
         crash_point(self._settings, "after_touching")
-        return self._begin_run(starter, begun, begun.run)
+        return self._begin_run(starter, begun, begun.run, start_by)
 
-    def _begin_run(self, starter: Starter, begun: Begun, run: Run) -> str:
+    def _begin_run(self, starter: Starter, begun: Begun, run: Run, start_by: float) -> str:
         if self._left_s(begun) < 1:
             handed = Handed(Evidence.NOT_TOUCHED, WaitReason.SLOT, TOO_SLOW)
         else:
-            handed = start_run(self._container, starter.runs, starter.credentials, begun, run)
+            runs, credentials = starter.runs, starter.credentials
+            handed = start_run(self._container, runs, credentials, begun, run, start_by=start_by)
         if handed.evidence is Evidence.GONE:  # judged as any run that ended, and its slot is free again
             note_never_started(self._container, run, handed.why, RunResult.CRASHED, worker=self._worker)
             return f"not started: {handed.why}"

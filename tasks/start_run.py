@@ -22,8 +22,10 @@ log = structlog.get_logger(__name__)
 STARTED = "its process was started, and has not shown yet whose session it is"
 
 
-def start_run(container: Container, runs: Runs, credentials: Credentials, begun: Begun, run: Run) -> Handed:
-    """Start what `begun` has a row and a slot for. Gives how far that came."""
+def start_run(
+    container: Container, runs: Runs, credentials: Credentials, begun: Begun, run: Run, *, start_by: float
+) -> Handed:
+    """Start what `begun` has a row and a slot for. Gives how far that came. `start_by`: read before it was begun."""
     try:
         token = credentials.issue(run.workspace_id, run.agent_id, run.session_id)
         prompt = compose_prompt(container.deps, run.workspace_id, run.attempt_id)
@@ -41,6 +43,7 @@ def start_run(container: Container, runs: Runs, credentials: Credentials, begun:
                 kill_after_s=begun.kill_after_s,
                 kill_grace_s=begun.kill_grace_s,
                 cwd=begun.cwd,
+                start_by=start_by,
             )
         )
     except (Conflict, RateLimited, OurError) as error:

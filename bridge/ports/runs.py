@@ -40,6 +40,7 @@ class RunSpec:
     kill_after_s: float
     kill_grace_s: float
     cwd: str | None = None  # the session's, where it is known; else the preset's
+    start_by: float | None = None  # `Runs.start_by` of the moment at which it was decided
 
 
 class RunWatcher(Protocol):
@@ -71,6 +72,13 @@ class Runs(Protocol):
 
     def presets(self) -> dict[str, list[str]]:
         """The presets that can start something here, and on which rungs."""
+        ...
+
+    def start_by(self) -> float:
+        """Until when, on the machine's boot clock, what is decided now may be started.
+
+        A worker that stood still in between finds its term renewed when it goes on: by then others may have gone on.
+        """
         ...
 
     def start(self, spec: RunSpec) -> None:

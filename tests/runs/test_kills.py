@@ -1,5 +1,6 @@
 """kill -9 of the worker and of the shim, at any moment: nothing of a run lives afterwards, and it is told."""
 
+import contextlib
 import json
 import os
 import random
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from bridge.adapters.runtimes.descent import process
+from bridge.adapters.runtimes.descent import boot_clock, process
 from bridge.config import inherited_environment
 from bridge.core.errors import Unavailable
 from bridge.core.states import Rung
@@ -187,6 +188,28 @@ def test_a_stopped_shim_does_not_keep_its_run_beyond_the_term(world: World) -> N
     facts = world.told(spec, "ended", GONE_S)
     assert (facts["result"], facts["why"]) == ("killed", "its host's term was not renewed in time")
     assert living(spec.run_id) == {}
+
+
+def test_what_was_decided_before_a_term_was_over_is_not_started_in_the_next(world: World) -> None:
+    world.preset("ignores", "{run_id}")
+    decided = world.book.start_by() - FENCE_S
+    world.book.renew()  # a worker that stood still goes on, and has its term again
+    with pytest.raises(Unavailable, match="term is over"):
+        world.book.start(world.spec(start_by=decided))
+    assert world.book.held() == set()
+
+
+def test_a_shim_that_comes_after_the_term_starts_nothing(world: World) -> None:
+    world.preset("ignores", "{run_id}")
+    assert world.book.held() == set()
+    for left_s in (0.005, 0.02, 0.05, 0.2):
+        spec = world.spec(start_by=boot_clock() + left_s)
+        with contextlib.suppress(Unavailable):  # a slow machine: it was too late for the book already
+            world.book.start(spec)
+            break
+    status, result, why = world.ended(spec)
+    assert (status, result, why) == (None, "killed", "its host's term was over before it began")
+    assert world.recorder.of(spec.run_id) == ["ended"]
 
 
 def test_no_run_starts_after_the_term(world: World) -> None:

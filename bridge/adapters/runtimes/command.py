@@ -104,6 +104,10 @@ class RunBook:
         """The presets that can start something here, and on which rungs; broken ones are left out, and logged."""
         return self._catalogue.startable()
 
+    def start_by(self) -> float:
+        """When the term, as it is known now, ends for what is started here."""
+        return self._renewed_at + self._fence_s
+
     def start(self, spec: RunSpec) -> None:
         """Start the run and return when its shim is there with its order under way.
 

@@ -9,6 +9,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Mapping
@@ -116,7 +117,7 @@ def make_order(
         else None,
         kill_after_s=spec.kill_after_s,
         grace_s=spec.kill_grace_s,
-        fence_at=renewed_at + fence_s,
+        fence_at=min(renewed_at + fence_s, math.inf if spec.start_by is None else spec.start_by),
         fence_s=fence_s,
         log=str(place.log),
         token_file=str(place.token),

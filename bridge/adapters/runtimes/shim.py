@@ -82,6 +82,11 @@ class Shim:
         self._log = Log(order["log"])
         self._proof = Proof(order["identity"], order["native_id"], told=order["told"])
         self._fence_at = order["fence_at"]
+        if boot_clock() >= self._fence_at:  # whoever gave the order stood still: others may have gone on
+            self._tell(
+                event="ended", status=None, result="killed", why="its host's term was over before it began"
+            )
+            return
         self._agent = agent = Agent(order)
         self._kill_at = boot_clock() + order["kill_after_s"]
         if not agent.trouble:
