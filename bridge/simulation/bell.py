@@ -129,8 +129,10 @@ def not_rung(store: Store, before_us: int) -> list[tuple[str, int]]:
     found: list[tuple[str, int]] = []
     rows, now = store.rows, store.engine.us
     for pair, wake_id in store.open_wakes():
-        due = us_of(rows["wake", wake_id].wake.due_at)
         rung = rows.get(("rung", wake_id))
-        if due <= before_us and (rung is None or rung < now) and not store.is_locked("wake", *pair):
+        if rung is not None and rung >= now:
+            continue
+        due = us_of(rows["wake", wake_id].wake.due_at)
+        if due <= before_us and not store.is_locked("wake", *pair):
             found.append((wake_id, due))
     return found

@@ -238,7 +238,7 @@ class RunWatch:
         run: Run = self.store.get("run", run_id)
         offers: dict[str, Offer] = self.store.get("offers", attempt_id)
         read = any(offer.result in READ for offer in offers.values())
-        over = run.state in (RunState.ENDING, RunState.ENDED)
+        over = run.end_asked_at is not None or run.ended_at is not None
         self.watch.require(read or over, "a run that nobody waits for is asked to end", run_id)
 
     def _ended(self, run: Run) -> None:

@@ -114,6 +114,7 @@ class Store:
         self.watch: Callable[[UnitOfWork, Mapping[Key, Change]], None] = lambda _uow, _changes: None
         self.is_up, self.starts = True, 0
         self.cut_off: set[str] = set()  # hosts that do not reach it
+        self._keys: list[tuple[Key, tuple[str, str]]] = []
         self._held: dict[Key, UnitOfWork] = {}
         self._waiting: dict[Key, deque[tuple[UnitOfWork, Park]]] = {}
 
@@ -123,11 +124,17 @@ class Store:
 
     def open_wakes(self) -> list[tuple[tuple[str, str], str]]:
         """Pair and id of every open wake."""
-        return [(key, wake_id) for key in self.pairs if (wake_id := self.rows.get(("open", *key)))]
+        rows = self.rows
+        return [(pair, wake_id) for key, pair in self._open_keys() if (wake_id := rows.get(key))]
 
     def any_open(self) -> bool:
         """Whether any wake or run is open."""
-        return bool(self.runs_open) or any(self.rows.get(("open", *key)) for key in self.pairs)
+        return bool(self.runs_open or self.open_wakes())
+
+    def _open_keys(self) -> list[tuple[Key, tuple[str, str]]]:
+        if len(self._keys) != len(self.pairs):
+            self._keys = [(("open", *pair), pair) for pair in self.pairs]
+        return self._keys
 
     def is_locked(self, *key: Any) -> bool:  # noqa: ANN401  a key
         """Whether a transaction holds it."""
