@@ -118,7 +118,8 @@ class Hand:
         if handed.evidence is not Evidence.GONE:
             yield from self._settle(begun, handed)
         if handed.evidence is not Evidence.UNVERIFIED:
-            never = Ended(RunResult.CRASHED, None, handed.why)
+            result = RunResult.CRASHED if handed.evidence is Evidence.GONE else RunResult.LOST
+            never = Ended(result, None, handed.why)
             yield from site.shell.move_run(run.run_id, never, self._name)
 
     def _left_s(self) -> float:
