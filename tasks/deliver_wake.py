@@ -116,7 +116,7 @@ class _Hand:
         wake = advanced.wake
         session = SessionRef(self._workspace_id, wake.agent_id, wake.session_id or "")
         here = runtime.probe(session, quiet_s=0.0, force=True).here
-        if here or (session.session_id and held_by_hand(session.session_id)):
+        if here or (session.session_id and held_by_hand(self._workspace_id, session.session_id)):
             # What this worker sees with its own eyes counts more than a row.
             return self._postpone(fence, WaitReason.SEAT, "a terminal holds its session here")
         start_by = starter.runs.start_by()

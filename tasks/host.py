@@ -201,7 +201,7 @@ class Host:
         gone = missing & self._missing
         by_hand = sessions_by_hand() if gone else set()
         for held in gone:
-            if held.session_id in by_hand:
+            if (held.workspace_id, held.session_id) in by_hand:
                 continue  # its terminal lives, and only does not answer: nothing is started beside it
             why = "its terminal did not come back"
             detach_session(self._container.deps, held.workspace_id, held.session_id, held.term, why)

@@ -20,6 +20,7 @@ from bridge.adapters.presets import load_preset
 from bridge.adapters.presets.command import PresetError
 from bridge.client import ApiError, Client, SessionToken, StackOperator
 from bridge.config import Settings, load_settings
+from bridge.core.authority import HOME_WORKSPACE
 from bridge.core.errors import Unauthorized, Unavailable
 from bridge.terminal import Options, Rules
 from bridge.terminal import run as run_agent
@@ -120,7 +121,13 @@ def run(
         private_dir=settings.run_dir / "agents",
         headless=headless,
         log=log,
-        environment={"BRIDGE_DATA": None, "BRIDGE_DATA_DIR": None, "DATABASE_URL": None, "BROKER_URL": None},
+        environment={
+            "BRIDGE_WORKSPACE_ID": str(claims.get("workspace_id") or HOME_WORKSPACE),
+            "BRIDGE_DATA": None,
+            "BRIDGE_DATA_DIR": None,
+            "DATABASE_URL": None,
+            "BROKER_URL": None,
+        },
     )
     try:
         resumable = program.command is not None and "resume" in program.command.rungs

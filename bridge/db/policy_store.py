@@ -6,10 +6,12 @@ One change of a workspace's policies at a time, of whichever scope: each is chec
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 from sqlalchemy import text
 
+from bridge.core.authority import HOME_WORKSPACE
 from bridge.core.policy import Policy
 from bridge.core.policy_layers import SCOPES, Data, Layer, differences, stack
 from bridge.db.policy import policies
@@ -28,11 +30,20 @@ _A_MOMENT = timedelta(microseconds=1)
 
 
 def policy_loader(db: Database, seed: Policy) -> Callable[[str], Policy]:
-    """What loads a workspace's policy: `seed`, then its `default`, then its `workspace` scope."""
+    """What loads a workspace's policy: `seed`, then its `default`, then its `workspace` scope.
 
-    def load(workspace_id: str) -> Policy:
+    A host's slots are everybody's: another workspace's number may be lower than that of the home workspace, not higher.
+    """
+
+    def own(workspace_id: str) -> Policy:
         with db.unit(workspace_id) as uow:
             return stack(seed, read_layers(uow)).policy
+
+    def load(workspace_id: str) -> Policy:
+        policy = own(workspace_id)
+        if workspace_id == HOME_WORKSPACE:
+            return policy
+        return replace(policy, host_slots=min(policy.host_slots, own(HOME_WORKSPACE).host_slots))
 
     return load
 

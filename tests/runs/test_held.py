@@ -11,7 +11,7 @@ import pytest
 from bridge.adapters.runtimes.orphans import held_by_hand, sessions_by_hand
 
 SESSION = "ses_held_by_hand"
-MARK = f"BRIDGE_SESSION_ID={SESSION}"
+MARK = f"BRIDGE_SESSION_ID={SESSION} BRIDGE_WORKSPACE_ID=ws"
 
 
 @contextmanager
@@ -32,19 +32,20 @@ def terminal(program: str) -> Iterator[None]:
 
 def test_a_program_that_a_terminal_started_in_the_session_holds_it() -> None:
     with terminal(f"env {MARK} /bin/sh -c 'echo here; read line; :'"):
-        assert held_by_hand(SESSION)
-        assert SESSION in sessions_by_hand()
-        assert not held_by_hand("ses_another")
-    assert not held_by_hand(SESSION)
+        assert held_by_hand("ws", SESSION)
+        assert ("ws", SESSION) in sessions_by_hand()
+        assert not held_by_hand("ws", "ses_another")
+        assert not held_by_hand("another", SESSION), "the same name in another workspace is another session"
+    assert not held_by_hand("ws", SESSION)
 
 
 def test_what_the_bridge_started_there_is_no_terminals() -> None:
     with terminal(f"env {MARK} BRIDGE_RUN_ID=run_1 /bin/sh -c 'echo here; read line; :'"):
-        assert not held_by_hand(SESSION)
+        assert not held_by_hand("ws", SESSION)
 
 
 @pytest.mark.parametrize("left", ["cat", "setsid cat", "setsid sh -c 'cat; :'"])
 def test_a_server_that_the_program_left_behind_does_not_keep_its_agent_from_being_woken(left: str) -> None:
     program = shlex.quote(f"exec 3<&0; {left} <&3 >/dev/null & echo here")
     with terminal(f"env {MARK} /bin/sh -c {program}; cat"):
-        assert not held_by_hand(SESSION)
+        assert not held_by_hand("ws", SESSION)

@@ -28,6 +28,7 @@ def test_an_agent_gets_its_prompt_its_environment_and_nothing_else(world: World)
         "BRIDGE_HOST_NAME": "here",
         "BRIDGE_SESSION_ID": spec.session_id,
         "BRIDGE_AGENT_ID": "executor",
+        "BRIDGE_WORKSPACE_ID": spec.workspace_id,
     }
     assert said["cwd"] == "/tmp"
     assert said["leader"]

@@ -56,6 +56,17 @@ def put(deps: Deps, numbers: Mapping[str, Any], scope: str = "workspace", **more
     return put_policy(deps, SRE, scope, dict(numbers), **({"reason": "r"} | more))  # type: ignore[arg-type]
 
 
+def test_another_workspace_takes_no_more_of_a_hosts_slots_than_the_home_workspace_lets_it(deps: Deps) -> None:
+    load = policy_loader(deps.db, Policy(host_slots=4))
+    foreign = make_caller("sre", Role.OPERATOR, workspace="ws_far")
+    home = make_caller("sre", Role.OPERATOR, workspace="default")
+    for host_slots, granted in ((64, 4), (2, 2)):
+        put_policy(deps, foreign, "workspace", {"host_slots": host_slots}, reason="r")
+        assert load("ws_far").host_slots == granted
+    put_policy(deps, home, "workspace", {"host_slots": 16}, reason="r")
+    assert (load("default").host_slots, load("ws_far").host_slots) == (16, 2)
+
+
 def test_each_change_is_a_version_with_who_when_and_why(world: World, clock: Clock) -> None:
     assert (get_policy(world.deps, SRE, "workspace").version, put(world.deps, {}).changed) == (0, False)
     first = put(world.deps, {"resume": {"tries": 1}, "hosts": ["b"]}, reason="nightly")

@@ -159,4 +159,5 @@ def _environment(
         "BRIDGE_URL": bridge_url(settings),
         "BRIDGE_SESSION_ID": spec.session_id,
         "BRIDGE_AGENT_ID": spec.agent_id,
+        "BRIDGE_WORKSPACE_ID": spec.workspace_id,
     }

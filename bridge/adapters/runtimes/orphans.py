@@ -20,8 +20,10 @@ from bridge.adapters.runtimes.command_spec import HOST_NAME, RUN_ID, TOKEN_FILE,
 from bridge.adapters.runtimes.descent import Process, below, kill, process, processes
 
 SHIM_MARK = "BRIDGE_SHIM"
-SESSION_ID = "BRIDGE_SESSION_ID"
-_NAMES = {name.encode(): name for name in (RUN_ID, HOST_NAME, TOKEN_FILE, SESSION_ID, SHIM_MARK)}
+SESSION_ID, WORKSPACE_ID = "BRIDGE_SESSION_ID", "BRIDGE_WORKSPACE_ID"
+_NAMES = {
+    name.encode(): name for name in (RUN_ID, HOST_NAME, TOKEN_FILE, SESSION_ID, WORKSPACE_ID, SHIM_MARK)
+}
 
 
 def seen_below(pid: int, before: Iterable[Process]) -> list[Process]:
@@ -49,24 +51,29 @@ def marked(host_name: str, folder: Path) -> dict[str, list[tuple[Process, bool]]
     return found
 
 
-def held_by_hand(session_id: str) -> bool:
+def held_by_hand(workspace_id: str, session_id: str) -> bool:
     """Whether a program that somebody's terminal started in this session lives."""
-    return session_id in sessions_by_hand()
+    return (workspace_id, session_id) in sessions_by_hand()
 
 
-def sessions_by_hand() -> set[str]:
-    """The sessions in which a program lives that somebody's terminal started, and no run.
+def sessions_by_hand() -> set[tuple[str, str]]:
+    """The sessions, each with its workspace, in which a program lives that somebody's terminal started, and no run.
 
     It is the child of the process that leads the terminal, as `bridge run` starts it. What such a program started
     in its turn, and left behind, has its marks as well, and holds nothing.
     """
-    found: set[str] = set()
+    found: set[tuple[str, str]] = set()
     for one in processes():
         marks = _marks(one.pid)
-        session_id = marks.get(SESSION_ID)
-        if session_id and RUN_ID not in marks and _leads(one.ppid, one.pid):
-            found |= {session_id} - {_marks(one.ppid).get(SESSION_ID, "")}
+        session = _session(marks)
+        if session and RUN_ID not in marks and _leads(one.ppid, one.pid):
+            found |= {session} - {_session(_marks(one.ppid))}
     return found
+
+
+def _session(marks: Mapping[str, str]) -> tuple[str, str] | None:
+    session_id, workspace_id = marks.get(SESSION_ID), marks.get(WORKSPACE_ID)
+    return (workspace_id, session_id) if session_id and workspace_id else None
 
 
 def _leads(leader: int, pid: int) -> bool:

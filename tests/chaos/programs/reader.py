@@ -33,7 +33,7 @@ def note(ledger: str, event: str, **facts: Any) -> None:  # noqa: ANN401 - JSON
     """One line, whole."""
     who = {
         "at": time.clock_gettime(time.CLOCK_BOOTTIME),
-        "agent": HERE.get("BRIDGE_AGENT_ID") or HERE.get("BRIDGE_AGENT"),
+        "agent": HERE.get("BRIDGE_AGENT_ID"),
         "run": HERE.get("BRIDGE_RUN_ID"),
         "host": HERE.get("BRIDGE_HOST_NAME"),
         "event": event,
