@@ -79,7 +79,8 @@ def claim(wake: Wake, event: Due, policy: Policy, now: datetime) -> Decision:
         rung=choice.rung,
         due_at=deadline_at(wake, now, policy.lease_s),
     )
-    probe_at = event.facts.unreachable_until
+    # The wake's first try is the probe; what follows on its ladder belongs to the same one.
+    probe_at = event.facts.unreachable_until if not wake.attempts else None
     probes = (TakeProbe(probe_at),) if probe_at is not None else ()
     return Decision(claimed, (Probe(choice.rung, wake.session_id or "", claimed.fence), *probes))
 

@@ -142,6 +142,13 @@ def test_nobody_in_the_seat_is_waited_for_then_the_wake_fails_and_says_so() -> N
     assert "no session" in (decision.state.why or "")
 
 
+def test_the_ladder_of_a_wake_that_probes_is_one_probe_and_not_one_for_each_try() -> None:
+    facts = replace(FACTS, unreachable_until=at(-1))
+    tried = replace(born(), attempts=1)
+    effects = decide(tried, Due(facts, "w"), POLICY, NOW).effects
+    assert not any(isinstance(effect, TakeProbe) for effect in effects)
+
+
 def test_the_probe_of_an_unreachable_agent_is_taken_with_the_claim() -> None:
     facts = replace(FACTS, unreachable_until=at(-1))
     assert TakeProbe(at(-1)) in decide(born(), Due(facts, "w"), POLICY, NOW).effects
