@@ -42,9 +42,9 @@ def offer_seat(agent: Agent, session_id: str, *, held: bool) -> Agent:
 
 
 def wake_failed(agent: Agent, policy: Policy, now: datetime) -> Agent:
-    """The breaker opens. While it is open, more that fail say nothing new: each probe doubles its time."""
+    """The breaker opens. While it is open, more that fail only keep it so: it is the probe that doubles its time."""
     if agent.probe_at is not None and now < agent.probe_at:
-        return agent
+        return replace(agent, probe_at=max(agent.probe_at, now + policy.breaker(agent.failures)))
     return _open(replace(agent, unreachable_since=agent.unreachable_since or now), policy, now)
 
 

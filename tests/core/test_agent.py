@@ -31,16 +31,18 @@ def test_each_probe_that_fails_opens_the_breaker_for_longer() -> None:
     assert agent.unreachable_since == NOW
 
 
-def test_wakes_that_fail_while_the_breaker_is_open_say_nothing_new() -> None:
+def test_wakes_that_fail_while_the_breaker_is_open_keep_it_open_and_double_nothing() -> None:
     agent = wake_failed(AGENT, POLICY, NOW)
-    assert wake_failed(wake_failed(agent, POLICY, NOW), POLICY, at(59)) == agent
+    assert wake_failed(agent, POLICY, NOW) == agent
+    later = wake_failed(agent, POLICY, at(59))
+    assert (later.failures, later.probe_at) == (agent.failures, at(59 + 60))
 
 
 def test_one_wake_probes_and_the_others_wait_for_the_next_probe() -> None:
     agent = wake_failed(AGENT, POLICY, NOW)
     probing = take_probe(agent, POLICY, at(60))
     assert probing.probe_at == at(60 + 120)
-    assert wake_failed(probing, POLICY, at(70)) == probing
+    assert wake_failed(probing, POLICY, at(70)).probe_at == at(70 + 120), "counted from where the probe ended"
 
 
 def test_a_probe_that_another_wake_took_is_known_by_its_time() -> None:

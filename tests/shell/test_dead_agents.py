@@ -50,9 +50,7 @@ def test_a_dead_agent_in_a_busy_thread_costs_a_few_starts_and_one_notice(
         row["rung"]: row["n"]
         for row in world.owner.rows("SELECT rung, count(*) AS n FROM runs GROUP BY rung ORDER BY rung")
     }
-    assert started == {"resume": 3, "spawn": 3}, (
-        "one ladder, and then one start for each probe of the breaker"
-    )
+    assert started == {"resume": 3, "spawn": 4}, "a ladder, then what is left of one after 1, 2 and 4 minutes"
     notices = world.owner.rows("SELECT audience, count FROM notices WHERE cause LIKE 'wake_failed:%'")
     assert sorted(row["audience"] for row in notices) == ["*operators", "alice"]
 
