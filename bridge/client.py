@@ -10,7 +10,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-import base64
 import json
 import threading
 import time
@@ -22,6 +21,7 @@ from urllib.parse import quote
 
 import httpx
 
+from bridge.core.claims import unchecked_claims
 from bridge.core.errors import BridgeError
 
 TIMEOUT_S = 10.0
@@ -109,10 +109,9 @@ class SessionToken:
 def _life_s(token: str) -> float:
     """How long the token lives, as it says itself; the server checks that, we only plan by it."""
     try:
-        payload = token.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        claims = unchecked_claims(token)
         return float(claims["exp"]) - float(claims["iat"])
-    except (IndexError, KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError):
         return 60.0
 
 

@@ -10,9 +10,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import json
 import os
 import threading
 from collections.abc import Callable
@@ -24,7 +22,8 @@ import structlog
 
 from bridge.adapters.tokens import wall_clock
 from bridge.config import Settings
-from bridge.core.errors import Forbidden, InvalidArgument, Unauthorized, Unavailable
+from bridge.core.claims import unchecked_claims
+from bridge.core.errors import Forbidden, InvalidArgument, Unavailable
 from bridge.core.host import RUN_TOKEN_LIFE_S_MAX
 
 log = structlog.get_logger(__name__)
@@ -161,23 +160,11 @@ def replace_private(file: Path, text: str) -> None:
     fresh.replace(file)
 
 
-def claims_of(token: str) -> dict[str, Any]:
-    """What a token says, unchecked: to plan by, never to decide by. Raises Unauthorized for what is no token."""
-    try:
-        payload = token.split(".")[1]
-        found = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (IndexError, ValueError) as error:
-        raise Unauthorized("this is no token") from error
-    if not isinstance(found, dict):
-        raise Unauthorized("this is no token")
-    return found
-
-
 def _renew_at(token: str) -> float:
     try:
-        claims = claims_of(token)
+        claims = unchecked_claims(token)
         issued, expires = float(claims["iat"]), float(claims["exp"])
-    except (Unauthorized, KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError):
         return float("-inf")  # the bridge will say what is wrong with it
     return issued + (expires - issued) * RENEW_SHARE
 

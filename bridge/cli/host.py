@@ -17,13 +17,14 @@ from typing import Annotated, Any, NoReturn
 import httpx
 import typer
 
-from bridge.adapters.host_credentials import claims_of, replace_private
+from bridge.adapters.host_credentials import replace_private
 from bridge.adapters.machine import machine
 from bridge.bootstrap import build
 from bridge.cli.connection import ApiError, AsJson, Data, TokenPath, Url, connect, show
 from bridge.cli.words import clock, columns
 from bridge.client import Client, FixedToken
 from bridge.config import Settings, child_environment, inherited_environment, load_settings
+from bridge.core.claims import unchecked_claims
 from bridge.core.errors import Conflict, InvalidArgument, Unauthorized, Unavailable
 from bridge.core.host import HOST_PREFIX
 from bridge.core.policy import HOST_NAME
@@ -127,7 +128,9 @@ def _own_token(settings: Settings) -> str:
         token = file.read_text(encoding="ascii").strip()
     except (OSError, ValueError) as error:
         raise Unauthorized(f"the host's token cannot be read from {file}") from error
-    claims = claims_of(token)
+    claims = unchecked_claims(token)
+    if not claims:
+        raise Unauthorized("this is no token")
     who, role = claims.get("agent_id"), claims.get("role")
     if who != name or role != Role.HOST.value:
         raise Unauthorized(

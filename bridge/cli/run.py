@@ -7,10 +7,9 @@ Rules of this file:
 - The program's exit code is ours.
 """
 
-import base64
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import httpx
 import typer
@@ -21,6 +20,7 @@ from bridge.adapters.presets.command import PresetError
 from bridge.client import ApiError, Client, SessionToken, StackOperator
 from bridge.config import Settings, load_settings
 from bridge.core.authority import HOME_WORKSPACE
+from bridge.core.claims import unchecked_claims
 from bridge.core.errors import Unauthorized, Unavailable
 from bridge.terminal import Options, Rules
 from bridge.terminal import run as run_agent
@@ -103,7 +103,7 @@ def run(
     except PresetError as error:
         raise typer.BadParameter(str(error), param_hint="--preset") from error
     address, token = _bridge(settings)
-    claims = _claims(token)
+    claims = unchecked_claims(token or "")  # the bridge checks it, we only spare the user a detour
     if claims and claims.get("agent_id") != agent:
         raise Unauthorized(f"the token is {claims.get('agent_id')}'s, not {agent}'s")
     session_id = str(claims.get("session_id") or session or Uuid7Ids().new("ses"))
@@ -153,13 +153,3 @@ def _bridge(settings: Settings) -> tuple[str, str | None]:
         raise Unavailable(
             f"no stack runs on {settings.data_dir} (start one with: bridge up), and no --url was given"
         ) from error
-
-
-def _claims(token: str | None) -> dict[str, Any]:
-    """What the token says of its bearer; the bridge checks it, we only spare the user a detour."""
-    try:
-        payload = (token or "").split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (IndexError, ValueError):
-        return {}
-    return claims if isinstance(claims, dict) else {}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import re
 import sys
 from datetime import UTC, datetime
@@ -13,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from bridge.cli.connection import AsJson, Data, TokenPath, Url, connect, show
+from bridge.core.claims import unchecked_claims
 from bridge.core.errors import InvalidArgument
 
 app = typer.Typer(no_args_is_help=True)
@@ -73,7 +72,9 @@ def inspect(
 ) -> None:
     """Show what a token says, without its signature and without checking it."""
     token = (path.read_text() if path else sys.stdin.read()).strip()
-    claims = _claims(token)
+    claims = unchecked_claims(token)
+    if not claims:
+        raise InvalidArgument("this is no token")
     lines = [f"{name}: {_told(name, value)}" for name, value in claims.items()]
     show(claims, as_json=as_json, text="\n".join(lines))
 
@@ -84,17 +85,6 @@ def seconds(text: str) -> int:
     if found is None:
         raise InvalidArgument(f"{text!r} is no span: write 90s, 30m or 1h", path="ttl")
     return int(found[1]) * UNITS_S[found[2] or "s"]
-
-
-def _claims(token: str) -> dict[str, Any]:
-    try:
-        payload = token.split(".")[1]
-        found = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (IndexError, ValueError) as error:
-        raise InvalidArgument("this is no token") from error
-    if not isinstance(found, dict):
-        raise InvalidArgument("this is no token")
-    return found
 
 
 def _told(name: str, value: Any) -> str:  # noqa: ANN401  a claim

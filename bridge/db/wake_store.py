@@ -20,12 +20,13 @@ from bridge.core.policy import Policy
 from bridge.core.session import facts as session_facts
 from bridge.core.states import WAKE_OPEN, Rung, ThreadStatus
 from bridge.db import agent as agent_table
+from bridge.db.keeper import HOST_TERM_S
 from bridge.db.uow import UnitOfWork
 from bridge.db.wake import attempt_wakes, to_core, wakes
 from bridge.ports.gateway import Ring
 from bridge.ports.tasks import host_queue, ring_name
 
-HOST_SEEN_FOR = timedelta(seconds=20)
+HOST_SEEN_FOR = timedelta(seconds=HOST_TERM_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +202,7 @@ def facts(uow: UnitOfWork, wake: core.Wake, host: str, policy: Policy, now: date
         "host_slots": policy.host_slots,
         "crash_window_s": policy.crash_loop_window_s,
         "hosts": list(policy.hosts),
-        "term_s": HOST_SEEN_FOR.total_seconds(),
+        "term_s": HOST_TERM_S,
         "now": now,
     }
     row = uow.run(_FACTS, params).mappings().one()

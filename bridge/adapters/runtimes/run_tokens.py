@@ -8,8 +8,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-import base64
-import json
 import threading
 from collections.abc import Callable
 from typing import Final
@@ -18,6 +16,7 @@ import structlog
 
 from bridge.adapters.runtimes.run_files import RunFiles
 from bridge.adapters.runtimes.run_held import Held
+from bridge.core.claims import unchecked_claims
 from bridge.core.errors import BridgeError
 from bridge.ports.runs import Credentials
 
@@ -31,10 +30,9 @@ log = structlog.get_logger(__name__)
 def half_life(token: str) -> float:
     """Half of the seconds that a token says it lives."""
     try:
-        part = token.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+        claims = unchecked_claims(token)
         life = float(claims["exp"]) - float(claims["iat"])
-    except (ValueError, IndexError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         life = LIFE_S
     return min(max(life, 2.0), LIFE_S) / 2
 
