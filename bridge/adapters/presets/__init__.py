@@ -14,12 +14,14 @@ import os
 import re
 import stat
 import tomllib
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from bridge.adapters.presets.command import CommandData, PresetError, read_command
+from bridge.adapters.presets.screen import ScreenData, read_screen
 
 NAME_FORM: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 FILE_BYTES_MAX: Final = 64 * 1024
@@ -27,28 +29,12 @@ FILES_MAX: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
-class ScreenData:
-    """How a program shows its input line: regular expressions and switches."""
-
-    prompt: str
-    questions: tuple[str, ...]
-    working: tuple[str, ...]
-    working_rows: int
-    paste_required: bool
-    alternate: bool
-
-    def arguments(self) -> dict[str, Any]:
-        """The same as keyword arguments."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
-
-
-@dataclass(frozen=True, slots=True)
 class Preset:
     """One program's data: its input line, how it is started, or both."""
 
     name: str
-    looks: ScreenData | None
-    command: CommandData | None
+    looks: ScreenData | None = None
+    command: CommandData | None = None
 
     @property
     def screen(self) -> ScreenData:
@@ -56,6 +42,20 @@ class Preset:
         if self.looks is None:
             raise NoScreenError(self.name)
         return self.looks
+
+
+class _Table(NamedTuple):
+    """One table of a preset's file: the field of `Preset` it becomes, and what reads it."""
+
+    kept_as: str
+    read: Callable[[str, dict[str, Any]], Any]
+
+
+TABLES: Final = {
+    "screen": _Table("looks", read_screen),
+    "command": _Table("command", read_command),
+}
+_TABLE_NAMES: Final = ", ".join(f"[{name}]" for name in TABLES)
 
 
 class UnknownPresetError(PresetError):
@@ -92,17 +92,15 @@ def load_preset(name: str, presets_dir: Path | None = None) -> Preset:
     except (ValueError, RecursionError) as error:
         message = f"preset {name}: {error}"
         raise PresetError(message) from error
-    if data.get("name") != name or not data.keys() <= {"name", "screen", "command"} or len(data) == 1:
-        message = f"preset {name}: needs name = {name!r} and [screen] or [command], nothing else"
+    if data.get("name") != name or not data.keys() <= {"name", *TABLES} or len(data) == 1:
+        message = f"preset {name}: needs name = {name!r} and one of {_TABLE_NAMES}, nothing else"
         raise PresetError(message)
-    tables = {key: data[key] for key in ("screen", "command") if key in data}
-    if not all(isinstance(table, dict) for table in tables.values()):
-        message = f"preset {name}: [screen] and [command] are tables"
+    given = {key: value for key, value in data.items() if key in TABLES}
+    if not all(isinstance(table, dict) for table in given.values()):
+        message = f"preset {name}: {_TABLE_NAMES} are tables"
         raise PresetError(message)
     return Preset(
-        name,
-        _screen(name, tables["screen"]) if "screen" in tables else None,
-        read_command(name, tables["command"]) if "command" in tables else None,
+        name, **{TABLES[key].kept_as: TABLES[key].read(name, table) for key, table in given.items()}
     )
 
 
@@ -139,25 +137,3 @@ def _owned(name: str, found: os.stat_result, path: Path) -> None:
     if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or found.st_uid not in {0, os.geteuid()}:
         message = f"preset {name}: {path} may be written by others: chmod go-w, and own it"
         raise PresetError(message)
-
-
-def _screen(name: str, data: dict[str, Any]) -> ScreenData:
-    shapes: dict[str, type] = {
-        "prompt": str,
-        "questions": list,
-        "working": list,
-        "working_rows": int,
-        "paste_required": bool,
-        "alternate": bool,
-    }
-    wrong = {key for key in data.keys() | shapes.keys() if type(data.get(key)) is not shapes.get(key)}
-    if wrong:
-        message = f"preset {name}: [screen] has wrong, missing or unknown fields: {', '.join(sorted(wrong))}"
-        raise PresetError(message)
-    for form in [data["prompt"], *data["questions"], *data["working"]]:
-        try:
-            re.compile(form)
-        except (re.error, TypeError) as error:
-            message = f"preset {name}: [screen] {form!r} is no regular expression: {error}"
-            raise PresetError(message) from error
-    return ScreenData(**(data | {key: tuple(data[key]) for key in ("questions", "working")}))
