@@ -1,1 +1,1 @@
-"""The conformance suite: each known trap of a runtime, by name, tried on an adapter; `bridge doctor runtime` runs it."""
+"""The conformance suite: each known trap of a runtime, by name, tried on an adapter (`bridge doctor runtime`)."""

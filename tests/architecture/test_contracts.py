@@ -19,6 +19,7 @@ PACKAGES = (
         "bridge/queries",
     ),
     *("bridge/adapters", "bridge/simulation", "bridge/stack", "bridge/terminal", "bridge/demo", "bridge/cli"),
+    "bridge/conformance",
 )
 MODULES = {
     "bridge/config.py": "import bridge.core",
