@@ -53,6 +53,26 @@ $(STAMP): requirements-dev.lock pyproject.toml
 	touch "$(STAMP)"; \
 	echo "make setup: ready. Try: $(BIN)/bridge --help"
 
+# --- the agent programs that tests drive ---------------------------------------------------------
+
+CLIENTS := .clients
+
+.PHONY: clients
+clients: $(CLIENTS)/.up-to-date  ## Codex, Claude Code and Gemini, pinned, into .clients/ for tests/agents (needs node 20 and npm)
+
+# The lock names no index: npm's own configuration says where from, the hashes say what. Scripts of packages are not
+# run, but for the one that puts Claude's program in its place.
+$(CLIENTS)/.up-to-date: tests/agents/package.json tests/agents/package-lock.json
+	@set -e; \
+	if ! command -v npm >/dev/null 2>&1 || ! node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'; then \
+	  echo 'make clients: node 20 or newer with npm is needed (on Debian and Ubuntu: apt-get install nodejs npm).' >&2; exit 1; \
+	fi; \
+	echo 'make clients: installing the locked agent programs into $(CLIENTS) ...'; \
+	mkdir -p $(CLIENTS); cp tests/agents/package.json tests/agents/package-lock.json $(CLIENTS)/; \
+	npm ci --prefix $(CLIENTS) --ignore-scripts --no-audit --no-fund --loglevel=error; \
+	node $(CLIENTS)/node_modules/@anthropic-ai/claude-code/install.cjs; \
+	touch $(CLIENTS)/.up-to-date
+
 # --- running it ---------------------------------------------------------------------------------
 
 .PHONY: demo
