@@ -11,12 +11,12 @@ Rules of this file:
 from dataclasses import dataclass
 from typing import Final
 
-from bridge.terminal.inject import Injector, Outcome, Request, Result, Step, View, Why
+from bridge.terminal.inject import Injector
 from bridge.terminal.link import Link, Message
+from bridge.terminal.terms import Outcome, Request, Result, Step, View, Why
 from bridge.terminal.verdict import Seen
 
 HUMAN_QUIET_S: Final = 1.0
-READY_S: Final = 0.3
 DEADLINE_S: Final = 30.0
 
 
@@ -64,7 +64,7 @@ class Control:
     def tell(self, view: View, now: float) -> None:
         """Say when the box becomes ready and when the agent begins to work."""
         seen = view.verdict.seen
-        ready = seen is Seen.EMPTY and view.stable_s >= READY_S
+        ready = seen is Seen.EMPTY and view.stable_s >= self._injector.settled_s
         if not self._injector.holding and seen is not self._told and (ready or seen is Seen.BUSY):
             event = "ready" if ready else "busy"
             if self._link.send({"op": "event", "event": event}, now):
@@ -92,7 +92,12 @@ class Control:
 
     def _answer(self, number: int, outcome: Outcome, now: float) -> None:
         answer: Message = {"op": "result", "id": number, "key": outcome.key, "result": outcome.result.value}
-        answer |= {"why": outcome.why.value, "ms": outcome.ms, "enters": outcome.enters}
+        answer |= {
+            "why": outcome.why.value,
+            "ms": outcome.ms,
+            "enters": outcome.enters,
+            "by": outcome.by.value,
+        }
         self._link.send(answer, now)
 
 

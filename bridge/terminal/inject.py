@@ -1,25 +1,27 @@
-"""Typing one line into the agent's input box, and knowing whether it was taken.
+"""Handing one line to the agent, and knowing whether it was taken.
 
 Rules of this file:
-- Pure: requests, views of the terminal and times in; bytes to write and outcomes out.
-- The text itself is the probe. It is written without Enter, and Enter follows only when the box shows
-  exactly our text, unchanged. A wake typed into an open approval dialog would approve the command.
+- Pure: requests, views of the terminal and times in; what to do and outcomes out.
+- The program's own queue first, where it has one: no key is pressed, so no dialog can be answered and no draft
+  touched. A line that may be in the queue is never queued or typed again.
+- When typing, the text itself is the probe. It is pasted without Enter, and Enter follows only when the box
+  shows exactly our text, unchanged. A wake typed into an open approval dialog would approve the command.
 - Nobody types over a human: not while he types, not into his draft. Force skips the wait, never the look at
   the box.
-- What went wrong is reported, never cleaned up with more keys.
-- A key (the wake's id) is typed once. Its outcome is remembered, so that whoever asks again is told the
+- What went wrong is reported, never cleaned up with more keys. Escape is never pressed: it ends a turn.
+- A key (the wake's id) is handed over once. Its outcome is remembered, so that whoever asks again is told the
   truth.
+- The program's own record or hook proves more than its screen, and is waited for a moment where there is one.
 """
 
-import unicodedata
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
-from bridge.terminal.verdict import Seen, Verdict
+from bridge.terminal.terms import Act, By, Outcome, Queued, Request, Result, Step, View, Why, is_typeable
+from bridge.terminal.verdict import AT_PROMPT, Seen
 
-TEXT_CHARS_MAX: Final = 200
 KEYS_KEPT: Final = 1_000
 SETTLED_S: Final = 0.3
 PROBE_S_MIN: Final = 0.12
@@ -28,79 +30,20 @@ PROBE_S_MAX: Final = 2.0
 ENTER_AGAIN_S: Final = 0.8
 CONFIRM_S_MAX: Final = 2.5
 ENTERS_MAX: Final = 2
-_ENTER: Final = b"\r"
-_REFUSED_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
-
-
-class Result(StrEnum):
-    """How an injection ended."""
-
-    ACCEPTED = "accepted"
-    NOT_TOUCHED = "not_touched"
-    UNVERIFIED = "unverified"
-    STRANDED = "stranded"
-    ABSENT = "absent"
-
-
-class Why(StrEnum):
-    """What stood in the way."""
-
-    NONE = ""
-    HUMAN = "human"
-    BUSY = "busy"
-    DIALOG = "dialog"
-    UNKNOWN = "unknown"
-    STOPPED = "stopped"
-    DRAFT = "draft"
-    INVALID = "invalid"
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One line to type, and how long to wait for the right moment."""
-
-    key: str
-    text: str
-    quiet_s: float
-    wait_s: float
-    deadline_s: float
-    look_first: bool = False
-    may_type: bool = True
-    force: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """The terminal as it is now.
-
-    `stable_s`: how long the verdict has been this one. `fresh`: all output was judged and no frame is half
-    drawn. `whole`: no half escape or open paste from the human, and nothing on its way to the agent.
-    """
-
-    verdict: Verdict
-    stable_s: float
-    fresh: bool
-    whole: bool
-    human_idle_s: float | None
-    stopped: bool
-    bracketed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a request ended, as it is told to the host."""
-
-    key: str
-    result: Result
-    why: Why = Why.NONE
-    ms: int = 0
-    enters: int = 0
+EVIDENCE_S_MAX: Final = 1.0
 
 
 class _Phase(StrEnum):
     GATE = "gate"
+    QUEUEING = "queueing"
+    QUEUED = "queued"
     PROBE = "probe"
     CONFIRM = "confirm"
+    PROOF = "proof"
+
+
+_OURS_IN_BOX: Final = frozenset({_Phase.PROBE, _Phase.CONFIRM})
+_IN_QUEUE: Final = frozenset({_Phase.QUEUEING, _Phase.QUEUED})
 
 
 @dataclass(slots=True)
@@ -109,6 +52,9 @@ class _Job:
     began_at: float
     look: bool
     may_type: bool
+    touched: bool = False
+    refused: bool = False
+    by: By = By.NONE
     phase: _Phase = _Phase.GATE
     at: float = 0.0
     entered_at: float = 0.0
@@ -120,18 +66,14 @@ class _Job:
 
 
 @dataclass(slots=True)
-class Step:
-    """What is to be done now: bytes for the agent, and the outcome when it is over."""
-
-    write: bytes = b""
-    outcome: Outcome | None = None
-
-
-@dataclass(slots=True)
 class Injector:
-    """One injection at a time, and the memory of those before."""
+    """One injection at a time, and the memory of those before.
+
+    `settled_s`: how long the box must have looked the same before anything is handed over.
+    """
 
     paste_required: bool = False
+    settled_s: float = SETTLED_S
     _job: _Job | None = None
     _ended: "OrderedDict[str, tuple[Outcome, str]]" = field(default_factory=OrderedDict)
 
@@ -146,14 +88,24 @@ class Injector:
         return None if self._job is None else self._job.request.key
 
     @property
+    def text(self) -> str | None:
+        """The text of the injection that waits or is under way."""
+        return None if self._job is None else self._job.request.text
+
+    @property
+    def touched(self) -> bool:
+        """Whether the text of the injection under way may be with the program by now."""
+        return self._job is not None and (self._job.touched or self._job.phase is not _Phase.GATE)
+
+    @property
     def holding(self) -> bool:
         """Whether the human's keys must wait: our text may be in the box."""
-        return self._job is not None and self._job.phase is not _Phase.GATE
+        return self._job is not None and self._job.phase in _OURS_IN_BOX
 
     def request(self, request: Request, now: float) -> Outcome | None:
         """Begin; return the outcome at once when there is nothing to do."""
-        before, typed = self._ended.get(request.key, (None, request.text))
-        if before is not None and before.result is Result.ACCEPTED:
+        before, handed = self._ended.get(request.key, (None, request.text))
+        if before is not None and (before.result is Result.ACCEPTED or before.why is Why.QUEUED):
             return before
         if not is_typeable(request.text):
             return Outcome(request.key, Result.NOT_TOUCHED, Why.INVALID)
@@ -162,10 +114,11 @@ class Injector:
         touched = before is not None
         # What is looked for is what was typed: the line's counts may be others by now.
         self._job = _Job(
-            replace(request, text=typed),
+            replace(request, text=handed),
             began_at=now,
             look=request.look_first or touched,
             may_type=request.may_type and not touched,
+            touched=touched,
         )
         return None
 
@@ -174,20 +127,49 @@ class Injector:
         if self._job is not None and self._job.phase is _Phase.GATE:
             self._job = None
 
+    def queued(self, result: Queued, now: float) -> None:
+        """What became of the QUEUE that the last step asked for; nothing when it is no longer waited for."""
+        job = self._job
+        if job is None or job.phase is not _Phase.QUEUEING:
+            return
+        if result is Queued.REFUSED:
+            job.refused, job.phase = True, _Phase.GATE
+        else:
+            job.by = By.QUEUE if result is Queued.QUEUED else By.NONE
+            job.phase, job.at = _Phase.QUEUED, now
+
+    def taken_later(self, text: str, by: By) -> Outcome | None:
+        """A prompt of this text was taken, and it is not the injection under way.
+
+        Returns the outcome that has become ACCEPTED by it: the oldest of these words that was left open.
+        """
+        for key, (outcome, handed) in self._ended.items():
+            if outcome.result is not Result.ACCEPTED and _squash(handed) == _squash(text):
+                accepted = replace(outcome, result=Result.ACCEPTED, why=Why.NONE, by=by)
+                self._ended[key] = (accepted, handed)
+                return accepted
+        return None
+
     def step(self, view: View, now: float) -> Step:
         """Go on as far as the view allows."""
         job = self._job
         if job is None:
             return Step()
-        if job.phase is _Phase.GATE:
+        if view.taken and self.touched:
+            step = self._end(job, Result.ACCEPTED, now, by=view.taken)
+        elif job.phase is _Phase.GATE:
             step = self._gate(job, view, now)
+        elif job.phase in _IN_QUEUE:
+            step = self._queue(job, view, now)
         elif job.phase is _Phase.PROBE:
             step = self._probe(job, view, now)
-        else:
+        elif job.phase is _Phase.CONFIRM:
             step = self._confirm(job, view, now)
+        else:
+            step = self._proof(job, view, now)
         if step.outcome is not None:
             self._job = None
-            if job.phase is not _Phase.GATE:
+            if job.phase is not _Phase.GATE or step.outcome.result is Result.ACCEPTED:
                 self._remember(step.outcome, job.request.text)
         return step
 
@@ -197,43 +179,56 @@ class Injector:
         job = self._job
         if step.outcome is not None or job is None:
             return step
-        touched = job.phase is not _Phase.GATE
-        step = self._end(job, Result.UNVERIFIED if touched else Result.NOT_TOUCHED, now, Why.STOPPED)
+        result = Result.NOT_TOUCHED if job.phase is _Phase.GATE else Result.UNVERIFIED
+        if job.phase is _Phase.PROOF:
+            step = self._end(job, Result.ACCEPTED, now, by=By.SCREEN)
+        else:
+            why = Why.QUEUED if job.phase in _IN_QUEUE else Why.STOPPED
+            step = self._end(job, result, now, why, by=job.by)
         self._job = None
         return step
 
     def _gate(self, job: _Job, view: View, now: float) -> Step:
         ours = _is_ours(job, view)
-        if job.look and view.fresh and view.stable_s >= SETTLED_S:
+        if job.look and view.fresh and view.stable_s >= self.settled_s:
             gone = view.verdict.seen is Seen.EMPTY or (view.verdict.seen is Seen.DRAFT and not ours)
             if gone and not job.may_type:
                 return self._end(job, Result.ABSENT, now)
-        why = self._why_not(job, view, ours=job.look and ours)
+        native = view.native and job.may_type and not job.refused and not (job.look and ours)
+        why = self._why_not(job, view, ours=job.look and ours, native=native)
         waited_s = now - job.began_at
         if why is None and waited_s < job.request.deadline_s:
             job.at = now
             if job.look and ours:
                 return self._enter(job, now)
-            job.phase = _Phase.PROBE
-            return Step(write=_typed(job.request.text, bracketed=view.bracketed))
+            job.phase = _Phase.QUEUEING if native else _Phase.PROBE
+            return Step(Act.QUEUE if native else Act.PASTE, job.request.text)
         left_s = min(job.request.wait_s, job.request.deadline_s) - waited_s
         if left_s <= 0 or (why is Why.HUMAN and _quiet_left_s(job, view) > left_s):
             return self._end(job, Result.NOT_TOUCHED, now, why or Why.UNKNOWN)
         return Step()
 
-    def _why_not(self, job: _Job, view: View, *, ours: bool) -> Why | None:
+    def _why_not(self, job: _Job, view: View, *, ours: bool, native: bool) -> Why | None:
         if view.stopped:
             return Why.STOPPED
         if _quiet_left_s(job, view) > 0 or not view.whole:
             return Why.HUMAN
         seen = view.verdict.seen
-        if seen is not Seen.EMPTY and not ours:
+        if seen is not Seen.EMPTY and not ours and not (native and seen in AT_PROMPT):
             return Why(seen.value)
-        if not view.fresh or view.stable_s < SETTLED_S:
+        if not view.fresh or view.stable_s < self.settled_s:
             return Why.UNKNOWN
-        if not ours and (not job.may_type or (self.paste_required and not view.bracketed)):
+        if not (ours or native) and (not job.may_type or (self.paste_required and not view.bracketed)):
             return Why.UNKNOWN
         return None
+
+    def _queue(self, job: _Job, view: View, now: float) -> Step:
+        if job.by is By.QUEUE and not view.can_show:
+            # It has no way to show more: what its queue has said is what there is to know.
+            return self._end(job, Result.ACCEPTED, now, by=job.by)
+        if job.is_late(now):
+            return self._end(job, Result.UNVERIFIED, now, Why.QUEUED, by=job.by)
+        return Step()
 
     def _probe(self, job: _Job, view: View, now: float) -> Step:
         since_s = now - job.at
@@ -253,9 +248,11 @@ class Injector:
         if (
             view.fresh
             and view.verdict.seen in (Seen.EMPTY, Seen.BUSY, Seen.DIALOG)
+            and not view.verdict.covered
             and not _still_there(job, view)
         ):
-            return self._end(job, Result.ACCEPTED, now)
+            job.phase, job.at = _Phase.PROOF, now
+            return self._proof(job, view, now)
         since_s = now - job.entered_at
         if ours and view.fresh and job.enters < ENTERS_MAX and since_s >= ENTER_AGAIN_S:
             return self._enter(job, now)
@@ -263,16 +260,21 @@ class Injector:
             return self._end(job, Result.STRANDED if ours else Result.UNVERIFIED, now, _named(view))
         return Step()
 
+    def _proof(self, job: _Job, view: View, now: float) -> Step:
+        if view.can_show and now - job.at < EVIDENCE_S_MAX and not job.is_late(now):
+            return Step()
+        return self._end(job, Result.ACCEPTED, now, by=By.SCREEN)
+
     def _enter(self, job: _Job, now: float) -> Step:
         if job.phase is not _Phase.CONFIRM:
             job.at = now
         job.phase, job.entered_at = _Phase.CONFIRM, now
         job.enters += 1
-        return Step(write=_ENTER)
+        return Step(Act.ENTER)
 
-    def _end(self, job: _Job, result: Result, now: float, why: Why = Why.NONE) -> Step:
+    def _end(self, job: _Job, result: Result, now: float, why: Why = Why.NONE, *, by: By = By.NONE) -> Step:
         ms = round((now - job.began_at) * 1000)
-        return Step(outcome=Outcome(job.request.key, result, why, ms, job.enters))
+        return Step(outcome=Outcome(job.request.key, result, why, ms, job.enters, by))
 
     def _remember(self, outcome: Outcome, text: str) -> None:
         self._ended[outcome.key] = (outcome, text)
@@ -281,22 +283,8 @@ class Injector:
             self._ended.popitem(last=False)
 
 
-def is_typeable(text: str) -> bool:
-    """Whether a text is one short line without controls, bidi marks or other invisible letters."""
-    return (
-        len(text.strip()) > 0
-        and len(text) <= TEXT_CHARS_MAX
-        and not any(unicodedata.category(letter) in _REFUSED_CATEGORIES for letter in text)
-    )
-
-
 def _refused(request: Request, why: Why) -> Outcome:
     return Outcome(request.key, Result.NOT_TOUCHED, why)
-
-
-def _typed(text: str, *, bracketed: bool) -> bytes:
-    data = text.encode()
-    return b"\x1b[200~" + data + b"\x1b[201~" if bracketed else data
 
 
 def _squash(text: str) -> str:

@@ -20,11 +20,12 @@ from typing import Final, Protocol
 from bridge.terminal import tty
 from bridge.terminal.control import Control, Situation
 from bridge.terminal.heartbeat import Heartbeat, Status
-from bridge.terminal.inject import Injector, View
+from bridge.terminal.inject import Injector
 from bridge.terminal.keys import HELD, HUMAN, Kind, Token, Tokeniser
 from bridge.terminal.link import Link
 from bridge.terminal.monitor import LastWords
 from bridge.terminal.screen import BRACKETED_PASTE, SYNCHRONIZED, Screen
+from bridge.terminal.terms import Act, Step, View
 from bridge.terminal.verdict import Judge, Seen, Verdict
 
 QUEUE_BYTES_MAX: Final = 262_144
@@ -35,6 +36,7 @@ TICK_UNSETTLED_S: Final = 0.05
 DRAIN_S_MAX: Final = 0.3
 HANGUP_S_MAX: Final = 4.0
 _ASKS_CURSOR: Final = b"\x1b[6n"
+_ENTER: Final = b"\r"
 
 
 class Copy(Protocol):
@@ -267,15 +269,22 @@ class Relay:
             return
         self._look()
         step = injector.step(self._view(), self._now)
-        if step.write:
-            self._to_agent += step.write
-            self._w.judge.sent(step.write)
+        if data := self._keys_for(step):
+            self._to_agent += data
+            self._w.judge.sent(data)
             self._dirty = True
         self._w.control.stepped(step, self._now)
         if not injector.holding and self._held:
             held, self._held = self._held, []
             for token in held:
                 self._pass(token)
+
+    def _keys_for(self, step: Step) -> bytes:
+        if step.act is Act.ENTER:
+            return _ENTER
+        text = step.text.encode()
+        bracketed = self._w.screen.mode(BRACKETED_PASTE)
+        return b"\x1b[200~" + text + b"\x1b[201~" if bracketed and text else text
 
     # Queues
 

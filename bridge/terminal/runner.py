@@ -23,10 +23,11 @@ from bridge.terminal import monitor, tty
 from bridge.terminal.control import Control
 from bridge.terminal.heartbeat import Heartbeat, SessionClient, TokenFile
 from bridge.terminal.inject import Injector
+from bridge.terminal.judge import judge_for
 from bridge.terminal.link import Link, Message
 from bridge.terminal.relay import Relay, Wires
 from bridge.terminal.screen import Screen
-from bridge.terminal.verdict import Judge, Rules
+from bridge.terminal.verdict import Rules
 
 HEADLESS_SIZE: Final = (120, 40)
 REAP_S_MAX: Final = 1.0
@@ -122,7 +123,7 @@ def _start(
         os.close(slave)
         os.set_blocking(master, False)
         heartbeat.start()
-        injector = Injector(paste_required=options.rules.paste_required)
+        injector = Injector(options.rules.paste_required, options.rules.settled_s)
         with _copy(options.log) as copy:
             relay = Relay(
                 Wires(
@@ -131,7 +132,7 @@ def _start(
                     wakeup=wakeup,
                     terminal=terminal,
                     screen=screen,
-                    judge=Judge(options.rules),
+                    judge=judge_for(options.rules),
                     injector=injector,
                     link=link,
                     control=Control(link, injector),

@@ -1,4 +1,4 @@
-"""The model of the agent's screen: a real emulator, hidden behind seven methods.
+"""The model of the agent's screen: a real emulator, hidden behind a handful of methods.
 
 Rules of this file:
 - The only file that knows which emulator it is. Nothing of it leaks out but text, numbers and bytes.
@@ -74,7 +74,12 @@ class Screen:
             alternate=self.alternate,
             cursor_visible=bool(self._get("cursor_visible", "bool")),
             style=self.style,
+            rows=tuple(self._row(lines[row], row, cols) for row in range(rows)),
         )
+
+    def place(self, x: int, y: int, *, visible: bool = True) -> None:
+        """Put the cursor into a cell, shown or hidden: for a screen that was copied without its cursor."""
+        self.feed(b"\x1b[0m\x1b[%d;%dH\x1b[?25%c" % (y + 1, x + 1, b"h" if visible else b"l"))
 
     def resets(self) -> bytes:
         """The bytes that give a terminal in this state back to a shell."""
@@ -118,6 +123,9 @@ class Screen:
         if line.isascii():
             return line.ljust(end)[start:end]
         return "".join(self._cell(x, y) for x in range(start, end))
+
+    def _row(self, line: str, y: int, cols: int) -> tuple[str, ...]:
+        return tuple(line) if line.isascii() else tuple(self._cell(x, y) for x in range(cols))
 
     def _cell(self, x: int, y: int) -> str:
         count = ffi.new("size_t*")

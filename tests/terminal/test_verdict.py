@@ -4,7 +4,9 @@ import dataclasses
 
 import pytest
 
-from bridge.adapters.presets import ScreenData, UnknownPresetError, load_preset, preset_names
+from bridge.adapters.presets import UnknownPresetError, load_preset, preset_names
+from bridge.adapters.presets.screen import ScreenData
+from bridge.terminal.judge import judge_for
 from bridge.terminal.screen import Screen
 from bridge.terminal.verdict import Frame, Judge, Rules, Seen
 
@@ -12,7 +14,7 @@ LINE = Rules(**load_preset("line").screen.arguments())
 
 
 def fresh() -> Judge:
-    return Judge(LINE)
+    return judge_for(LINE)
 
 
 def at_prompt(prompt: str = "> ") -> Judge:
@@ -158,7 +160,7 @@ def test_after_enter_a_new_prompt_is_learnt() -> None:
 
 
 def test_the_words_of_a_preset_make_it_busy() -> None:
-    judge = Judge(Rules(prompt=LINE.prompt, working=("to interrupt",)))
+    judge = judge_for(Rules(prompt=LINE.prompt, working=("to interrupt",)))
     assert judge.look(Frame(left="> ", above=("thinking (esc to interrupt)", ""))).seen is Seen.BUSY
 
 
@@ -194,7 +196,7 @@ def test_every_preset_loads_and_fits_the_rules() -> None:
     fields = {field.name for field in dataclasses.fields(Rules)}
     assert {field.name for field in dataclasses.fields(ScreenData)} == fields
     for name in preset_names():
-        assert Judge(Rules(**load_preset(name).screen.arguments())).verdict.seen is Seen.UNKNOWN
+        assert judge_for(Rules(**load_preset(name).screen.arguments())).verdict.seen is Seen.UNKNOWN
 
 
 @pytest.mark.parametrize("name", ["", "no-such", "../line", "line.toml", "LINE"])

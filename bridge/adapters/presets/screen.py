@@ -19,6 +19,8 @@ class ScreenData:
     working_rows: int
     paste_required: bool
     alternate: bool
+    kind: str = "line"
+    settled_s: float = 0.3
 
     def arguments(self) -> dict[str, Any]:
         """The same as keyword arguments."""
