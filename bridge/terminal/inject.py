@@ -138,6 +138,12 @@ class Injector:
             job.by = By.QUEUE if result is Queued.QUEUED else By.NONE
             job.phase, job.at = _Phase.QUEUED, now
 
+    def untyped(self) -> None:
+        """What the last step asked to type was not typed: the box was another by then. Back to the gate."""
+        job = self._job
+        if job is not None and job.phase is _Phase.PROBE:
+            job.phase = _Phase.GATE
+
     def taken_later(self, text: str, by: By) -> Outcome | None:
         """A prompt of this text was taken, and it is not the injection under way.
 
