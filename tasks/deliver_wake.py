@@ -165,6 +165,8 @@ class _Hand:
             force=begun.attempt.force,
             quiet_s=begun.quiet_s,
             deadline_s=min(left_s, HAND_OVER_S_MAX, begun.accept_timeout_s),
+            unread=begun.unread,
+            threads=begun.threads,
         )
         return runtime.hand_over(session, line)
 

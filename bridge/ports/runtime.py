@@ -36,7 +36,10 @@ class Probed:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What to hand over and how. `key` names it for good: a key that was accepted is never typed again."""
+    """What to hand over and how. `key` names it for good: a key that was accepted is never typed again.
+
+    `unread` messages in `threads` threads are what `text` says in words, for a runtime that sends no line.
+    """
 
     key: str
     text: str
@@ -45,15 +48,18 @@ class Line:
     force: bool = False
     quiet_s: float = 20.0
     deadline_s: float = 10.0
+    unread: int = 0
+    threads: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Handed:
-    """How far it came. `reason` matters where nothing was touched."""
+    """How far it came. `reason` matters where nothing was touched; `by` names the evidence of an acceptance."""
 
     evidence: Evidence
     reason: WaitReason = WaitReason.BUSY
     why: str = ""
+    by: str = ""
 
 
 class Runtime(Protocol):

@@ -5,7 +5,8 @@ Rules of this folder:
   presets stand in the directory of the setting `presets_dir`; one there wins over a built-in of its name.
 - `[screen]` says how the program's input line looks. It is handed to `bridge run` as keyword arguments, so
   its fields are exactly those of `bridge.terminal.Rules`; a test compares the two.
-- `[command]` says how the program is started when nobody is at a terminal. At least one of the two is there.
+- `[command]` says how the program is started when nobody is at a terminal; `[webhook]` where a service is told.
+  At least one table is there, and `[webhook]` stands alone: a service has no terminal, and is not started.
 - A file with a field too many, too few or of another type is refused when it is loaded, not when it is used.
 - What says which programs run is the owner's alone: files and directories that others may write are refused.
 """
@@ -22,6 +23,7 @@ from typing import Any, Final, NamedTuple
 
 from bridge.adapters.presets.command import CommandData, PresetError, read_command
 from bridge.adapters.presets.screen import ScreenData, read_screen
+from bridge.adapters.presets.webhook import WebhookData, read_webhook
 
 NAME_FORM: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 FILE_BYTES_MAX: Final = 64 * 1024
@@ -30,11 +32,12 @@ FILES_MAX: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """One program's data: its input line, how it is started, or both."""
+    """One program's data: its input line, how it is started, or both; or where a service is told."""
 
     name: str
     looks: ScreenData | None = None
     command: CommandData | None = None
+    webhook: WebhookData | None = None
 
     @property
     def screen(self) -> ScreenData:
@@ -54,6 +57,7 @@ class _Table(NamedTuple):
 TABLES: Final = {
     "screen": _Table("looks", read_screen),
     "command": _Table("command", read_command),
+    "webhook": _Table("webhook", read_webhook),
 }
 _TABLE_NAMES: Final = ", ".join(f"[{name}]" for name in TABLES)
 
@@ -98,6 +102,9 @@ def load_preset(name: str, presets_dir: Path | None = None) -> Preset:
     given = {key: value for key, value in data.items() if key in TABLES}
     if not all(isinstance(table, dict) for table in given.values()):
         message = f"preset {name}: {_TABLE_NAMES} are tables"
+        raise PresetError(message)
+    if "webhook" in given and len(given) > 1:
+        message = f"preset {name}: [webhook] stands alone: a service has no terminal, and is not started"
         raise PresetError(message)
     return Preset(
         name, **{TABLES[key].kept_as: TABLES[key].read(name, table) for key, table in given.items()}
