@@ -29,9 +29,13 @@ def settle_wake(
     evidence: Evidence,
     reason: WaitReason = WaitReason.HUMAN,
     why: str = "",
+    by: str = "",
     worker: str = "bridge",
 ) -> Wake:
-    """Record the outcome. Raises FenceRejected when this hand no longer holds the wake: nothing is recorded then."""
+    """Record the outcome, and what showed it (`by`).
+
+    Raises FenceRejected when this hand no longer holds the wake: nothing is recorded then.
+    """
     policy = deps.policies.current(workspace_id)
     with deps.unit(workspace_id, actor=worker) as uow:
         rows = {row.wake.wake_id: row for row in lock_attempt(uow, attempt_id)}
@@ -40,7 +44,7 @@ def settle_wake(
             raise FenceRejected(f"{attempt_id} is no attempt of this wake", wake_id=wake_id)
         now = uow.now(lead.updated_at, *(row.updated_at for row in rows.values()))
         evidence = _proved(uow, attempt_id, evidence)
-        event = HandedOver(fence, evidence, facts(uow, lead.wake, lead.host, policy, now), reason, why)
+        event = HandedOver(fence, evidence, facts(uow, lead.wake, lead.host, policy, now), reason, why, by)
         decision = decide(lead.wake, event, policy, now)
         if evidence in HANDED:
             accepted_at = now if evidence is Evidence.ACCEPTED else None
@@ -48,7 +52,7 @@ def settle_wake(
             hand_over(uow, attempt_id, wake_id, now)
             if evidence is not Evidence.ABSENT:  # nothing was typed, so no line told of the others
                 _join(uow, deps, policy, attempt_id, lead.wake, list(rows.values()), evidence, now)
-        record(uow, deps.ids, policy, lead, decision, "handed_over", now)
+        record(uow, deps.ids, policy, lead, decision, "handed_over", now, by=event.by)
     return decision.state
 
 

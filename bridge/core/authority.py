@@ -36,6 +36,7 @@ class Action(StrEnum):
     CANCEL_WAKE = "cancel a wake"
     FORCE_WAKE = "force a wake"
     OWN_SESSION = "own session, inbox"
+    HOLD_SESSION = "hold a session"
     READ_FLEET = "read agents, hosts, notices"
     MANAGE_FLEET = "manage agents, hosts, notices"
     PAUSE = "pause, resume"
@@ -62,6 +63,7 @@ _TABLE: dict[Action, tuple[Grant, Grant, Grant, Grant, Grant]] = {
     Action.CANCEL_WAKE: (OWN, Y, Y, N, N),
     Action.FORCE_WAKE: (N, N, Y, N, N),
     Action.OWN_SESSION: (Y, Y, Y, N, N),
+    Action.HOLD_SESSION: (OWN, OWN, Y, N, N),  # own: the one in the token
     Action.READ_FLEET: (N, Y, Y, Y, N),
     Action.MANAGE_FLEET: (N, N, Y, N, N),
     Action.PAUSE: (N, N, Y, N, N),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from bridge.core.hold import Hold
 from bridge.core.policy import Policy
 from bridge.core.states import Rung, ThreadStatus, WaitReason
 
@@ -24,6 +25,7 @@ class SessionFacts:
     busy: bool = False  # hook or heartbeat says that the agent works
     told: bool = False  # this very wake was handed over there before
     perhaps_told: bool = False  # an attempt of this wake was begun there before, and may have typed
+    hold: Hold | None = None  # somebody said to leave it alone
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,7 @@ class Policy:
     defer_quiet_s: float = 20.0
     defer_recheck_s: float = 5.0
     defer_s_max: float = 60.0
+    hold_s_max: float = 14_400.0  # the longest that a session may be held at a time; 0: never
     recheck_s: float = 5.0
     seat_wait_s: float = 60.0
     lease_s: float = 45.0

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bridge.core.errors import InvalidTransition
+from bridge.core.hold import Hold
 from bridge.core.ladder import SessionFacts
 from bridge.core.policy import Policy
 from bridge.core.states import SessionStatus
@@ -36,6 +37,15 @@ class Session:
     native_id: str | None = None  # the program's own name of it
     preset: str | None = None  # what started it, when a runtime on a host said so
     cwd: str | None = None
+    held_until: datetime | None = None
+    held_by: str | None = None
+    held_why: str | None = None
+
+    def hold(self, now: datetime) -> Hold | None:
+        """The hold that is in force now."""
+        if self.held_until is None or self.held_by is None or self.held_until <= now:
+            return None
+        return Hold(self.held_until, self.held_by, self.held_why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +95,21 @@ class RunEnded:
     """No process of its run lives."""
 
 
-Event = Heartbeat | Attached | Detached | HumanTyped | RunProved | RunEnded
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Somebody says to leave it alone until then; what was said before counts no more."""
+
+    until: datetime
+    by: str
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The hold is over."""
+
+
+Event = Heartbeat | Attached | Detached | HumanTyped | RunProved | RunEnded | Held | Released
 EVENTS: tuple[type[Any], ...] = tuple(Event.__args__)
 Rule = Callable[[Session, Any, datetime], Session]
 
@@ -139,6 +163,16 @@ def _run_ended(session: Session, event: RunEnded, now: datetime) -> Session:
     return session if session.attached else replace(session, status=SessionStatus.OFFLINE)
 
 
+def _held(session: Session, event: Held, now: datetime) -> Session:
+    del now
+    return replace(session, held_until=event.until, held_by=event.by, held_why=event.why)
+
+
+def _released(session: Session, event: Released, now: datetime) -> Session:
+    del event, now
+    return replace(session, held_until=None, held_by=None, held_why=None)
+
+
 TRANSITIONS: dict[tuple[SessionStatus, type[Any]], Rule] = {
     (status, event): rule
     for status in SessionStatus
@@ -149,6 +183,8 @@ TRANSITIONS: dict[tuple[SessionStatus, type[Any]], Rule] = {
         (HumanTyped, _human),
         (RunProved, _run_proved),
         (RunEnded, _run_ended),
+        (Held, _held),
+        (Released, _released),
     )
 }
 
@@ -196,4 +232,5 @@ def facts(
         busy=session.status is SessionStatus.ACTIVE and fresh,
         told=told,
         perhaps_told=perhaps_told,
+        hold=session.hold(now),
     )

@@ -37,6 +37,7 @@ class WaitReason(StrEnum):
     SEAT = "seat"  # nobody holds the agent's seat yet
     HOST = "host"  # the agent's host is not seen
     PAUSED = "paused"  # an operator paused it
+    HELD = "held"  # somebody said to leave its session alone
     UNREACHABLE = "unreachable"  # the breaker of a dead agent is open
     SLOWED = "slowed"  # the conversation goes in circles
 

@@ -75,13 +75,14 @@ class Postponed:
 
 @dataclass(frozen=True, slots=True)
 class HandedOver:
-    """The hand that typed says how far it came."""
+    """The hand that typed says how far it came; `by`: what showed it (its own record, a hook, the screen)."""
 
     fence: int
     evidence: Evidence
     facts: Facts
     reason: WaitReason = WaitReason.HUMAN
     why: str = ""
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ class Accepted:
     """Late evidence: the runtime took what this attempt handed over; a run proved whose session it is."""
 
     attempt_id: str
+    by: str = ""  # what showed it
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from bridge.core.effects import Effect, LeaveAttempt, MarkUnreachable, Notify, OpenNext
 from bridge.core.errors import FenceRejected
+from bridge.core.hold import hold_words
 from bridge.core.ladder import Facts, Tried, rungs
 from bridge.core.policy import Policy
 from bridge.core.states import Rung, ThreadStatus, WaitReason, WakeState
@@ -35,13 +36,20 @@ def ended_by(wake: Wake, facts: Facts, now: datetime) -> Decision | None:
     if facts.thread_status in (ThreadStatus.BLOCKED, ThreadStatus.CLOSED) and not facts.agent_is_operator:
         return end(replace(wake, why=f"the thread is {facts.thread_status}"), WakeState.CANCELLED)
     if now >= wake.dies_at:
-        why = f"its life is over; it last waited for: {_waited_for(wake)}"
+        why = f"its life is over; it last waited for: {_waited_for(wake, facts)}"
         return fail(wake, why, tried=not _held_up(wake))
     return None
 
 
 HELD_UP = frozenset(
-    {WaitReason.UNREACHABLE, WaitReason.HOST, WaitReason.PAUSED, WaitReason.RATE, WaitReason.SLOT}
+    {
+        WaitReason.UNREACHABLE,
+        WaitReason.HOST,
+        WaitReason.PAUSED,
+        WaitReason.RATE,
+        WaitReason.SLOT,
+        WaitReason.HELD,
+    }
 )
 """What says nothing about the agent, however long a wake waits for it."""
 
@@ -50,7 +58,10 @@ def _held_up(wake: Wake) -> bool:
     return wake.state is WakeState.PENDING and wake.reason in HELD_UP and not wake.attempts
 
 
-def _waited_for(wake: Wake) -> str:
+def _waited_for(wake: Wake, facts: Facts) -> str:
+    hold = facts.session.hold if facts.session is not None else None
+    if wake.reason is WaitReason.HELD and hold is not None:
+        return f"{wake.reason} ({hold_words(hold)})"
     return f"{wake.reason} ({wake.why})" if wake.why else wake.reason.value
 
 
@@ -141,13 +152,26 @@ def wait(wake: Wake, reason: WaitReason, due: datetime, now: datetime) -> Decisi
 
 
 RECHECKS_MAX = 12
+RUNG_WHEN_OVER = frozenset({WaitReason.SLOT, WaitReason.HELD})
+"""Whose end rings those who wait for it: looking is the safety net, and thins out."""
+ROUSED = frozenset(
+    {
+        WaitReason.SLOT,
+        WaitReason.BUSY,
+        WaitReason.SEAT,
+        WaitReason.HOST,
+        WaitReason.UNREACHABLE,
+        WaitReason.HELD,
+    }
+)
+"""What may be over when there is a sign of life."""
 
 
 def recheck_at(wake: Wake, reason: WaitReason, policy: Policy, now: datetime) -> datetime:
-    """When to look again. A slot that becomes free rings who waits for it: looking is the safety net, and thins out."""
+    """When to look again."""
     waited_s = (now - wake.since).total_seconds() if wake.reason is reason else 0.0
     longest_s = RECHECKS_MAX * policy.recheck_s
-    more_s = min(waited_s / 2, longest_s) if reason is WaitReason.SLOT else 0.0
+    more_s = min(waited_s / 2, longest_s) if reason in RUNG_WHEN_OVER else 0.0
     return now + timedelta(seconds=policy.recheck_s + more_s)
 
 
@@ -209,11 +233,22 @@ def check_fence(wake: Wake, fence: int) -> None:
         raise FenceRejected(f"fence {fence} is not {wake.fence}", wake_id=wake.wake_id)
 
 
+def stopped(wake: Wake, facts: Facts, policy: Policy, now: datetime) -> tuple[WaitReason, datetime] | None:
+    """What somebody has stopped: a pause stops all; a hold of its session all that is not forced. And until when."""
+    if facts.paused is not None:
+        return WaitReason.PAUSED, now + timedelta(seconds=policy.recheck_s)
+    hold = facts.session.hold if facts.session is not None else None
+    if hold is None or wake.forced:
+        return None
+    return WaitReason.HELD, min(hold.until, recheck_at(wake, WaitReason.HELD, policy, now))
+
+
 def held_back(wake: Wake, facts: Facts, policy: Policy, now: datetime) -> tuple[WaitReason, datetime] | None:
     """What a wake waits for before its rungs are looked at, and until when."""
     recheck = now + timedelta(seconds=policy.recheck_s)
-    if facts.paused is not None:
-        return WaitReason.PAUSED, recheck
+    over = stopped(wake, facts, policy, now)
+    if over:
+        return over
     if not facts.host_seen:
         return WaitReason.HOST, recheck
     if wake.forced:

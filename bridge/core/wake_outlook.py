@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from bridge.core.hold import hold_words
 from bridge.core.ladder import Choice, Facts, Tried, choose
 from bridge.core.policy import Policy
 from bridge.core.states import Rung, WaitReason, WakeState
@@ -65,11 +66,17 @@ def _pending(wake: Wake, facts: Facts, policy: Policy, now: datetime) -> Outlook
             f"it looks again; as long as nothing changes it waits on, until its life is over: then {TOLD}"
         )
         rung = None
+    elif _is_held(facts) and not wake.forced:
+        follows = f"once nobody holds its session: {follows}"
     elif facts.unreachable_until is not None and not wake.attempts:
         follows = f"one wake of the agent tries, as a probe: {follows}"
     reads = f"the agent reads up to {wake.target_seq}"
     forced = () if wake.reason in (WaitReason.PAUSED, WaitReason.HOST) else ("an operator forces it",)
     return Outlook(words, wake.due_at, (*sooner, reads, *forced), follows, rung)
+
+
+def _is_held(facts: Facts) -> bool:
+    return facts.session is not None and facts.session.hold is not None
 
 
 def _later(wake: Wake, policy: Policy) -> Tried:
@@ -145,6 +152,14 @@ def _paused(wake: Wake, facts: Facts, policy: Policy, now: datetime) -> Said:
     return f"it is paused: {facts.paused}", ("the pause is ended",)
 
 
+def _held(wake: Wake, facts: Facts, policy: Policy, now: datetime) -> Said:
+    del wake, policy, now
+    hold = facts.session.hold if facts.session is not None else None
+    if hold is None:
+        return "a hold of its session, which has ended by now: it looks again", ()
+    return f"its session is to be left alone: {hold_words(hold)}", ("the hold is released",)
+
+
 _SAID: dict[WaitReason, Callable[[Wake, Facts, Policy, datetime], Said]] = {
     WaitReason.HUMAN: _human,
     WaitReason.RATE: _rate,
@@ -152,6 +167,7 @@ _SAID: dict[WaitReason, Callable[[Wake, Facts, Policy, datetime], Said]] = {
     WaitReason.SEAT: _seat,
     WaitReason.HOST: _host,
     WaitReason.PAUSED: _paused,
+    WaitReason.HELD: _held,
 }
 
 

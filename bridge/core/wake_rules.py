@@ -33,6 +33,7 @@ from bridge.core.wake_events import (
     Wake,
 )
 from bridge.core.wake_judgement import (
+    ROUSED,
     Decision,
     burn,
     check_fence,
@@ -49,6 +50,7 @@ from bridge.core.wake_judgement import (
     recheck_at,
     rung_of,
     seat_over,
+    stopped,
     wait,
     waiting,
     waits_in_vain,
@@ -145,8 +147,7 @@ def _burn_if_left(tried: Tried, rung: Rung, policy: Policy) -> Tried:
 def rouse(wake: Wake, event: SignOfLife, policy: Policy, now: datetime) -> Decision:
     """What it waits for may be over: look again now."""
     del event, policy
-    waits = {WaitReason.SLOT, WaitReason.BUSY, WaitReason.SEAT, WaitReason.HOST, WaitReason.UNREACHABLE}
-    return Decision(replace(wake, due_at=min(wake.due_at, now)) if wake.reason in waits else wake)
+    return Decision(replace(wake, due_at=min(wake.due_at, now)) if wake.reason in ROUSED else wake)
 
 
 def force(wake: Wake, event: Forced, policy: Policy, now: datetime) -> Decision:
@@ -164,9 +165,9 @@ def touch(wake: Wake, event: TouchAllowed, policy: Policy, now: datetime) -> Dec
     over = ended_by(wake, event.facts, now)
     if over:
         return over
-    recheck = now + timedelta(seconds=policy.recheck_s)
-    if event.facts.paused is not None:
-        return wait(wake, WaitReason.PAUSED, recheck, now)
+    stop = stopped(wake, event.facts, policy, now)
+    if stop:
+        return wait(wake, *stop, now)
     session = event.facts.session
     if session is not None and session.session_id != wake.session_id:
         return wait(replace(wake, why="another session took the seat"), WaitReason.FALLBACK, now, now)

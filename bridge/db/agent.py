@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, RowMapping, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    RowMapping,
+    Table,
+    Text,
+    text,
+)
 
 from bridge.core.agent import Agent
 from bridge.core.session import Session
@@ -56,10 +67,14 @@ sessions = Table(
     Column("native_id", Text),
     Column("preset", Text),
     Column("cwd", Text),
+    when("held_until", nullable=True),
+    Column("held_by", Text),
+    Column("held_why", Text),
     *audit_head(),
     when("created_at"),
     when("updated_at"),
     one_of("status", SessionStatus),
+    CheckConstraint("(held_until IS NULL) = (held_by IS NULL)", name="held_by_somebody"),
     Index("ix_sessions_agent", "workspace_id", "agent_id"),
     Index("ix_sessions_host", "host", postgresql_where=text("attached")),
 )
@@ -102,6 +117,9 @@ _SESSION = [
     "native_id",
     "preset",
     "cwd",
+    "held_until",
+    "held_by",
+    "held_why",
 ]
 
 

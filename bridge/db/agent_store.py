@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -156,14 +156,25 @@ def store_session(uow: UnitOfWork, row: dict[str, Any], old: Session, new: Sessi
     if new == old:
         return
     n, head = row["audit_n"], row["audit_head"]
-    if (new.attached, new.term, new.host) != (old.attached, old.term, old.host):
-        event = "session.attached" if new.attached else "session.detached"
-        before = {"attached": old.attached, "term": old.term, "host": old.host}
-        after = {"attached": new.attached, "term": new.term, "host": new.host}
+    for event, names in _audited(old, new):
+        before = {name: _plain(getattr(old, name)) for name in names}
+        after = {name: _plain(getattr(new, name)) for name in names}
         n, head = uow.audit(uow.said("session", new.session_id, event, before, after), n=n, head=head, at=now)
     values = session_to_row(new) | {"audit_n": n, "audit_head": head, "updated_at": now}
     where = (sessions.c.workspace_id == uow.workspace_id, sessions.c.session_id == new.session_id)
     uow.run(update(sessions).where(*where).values(**values))
+
+
+_PLACE = ("attached", "term", "host")
+_HOLD = ("held_until", "held_by", "held_why")
+
+
+def _audited(old: Session, new: Session) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """What happened to it that leaves an audit event, and what is told of it."""
+    if any(getattr(new, name) != getattr(old, name) for name in _PLACE):
+        yield "session.attached" if new.attached else "session.detached", _PLACE
+    if any(getattr(new, name) != getattr(old, name) for name in _HOLD):
+        yield "session.released" if new.held_until is None else "session.held", _HOLD
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401  a column's value

@@ -35,12 +35,13 @@ from bridge.db.run_store import end_unread_run, insert_run, reserve_run
 from bridge.db.uow import UnitOfWork
 from bridge.db.wake import ROW_NAMES, to_row, wake_events, wakes
 from bridge.db.wake_asked import askers
+from bridge.db.wake_history import brief, opened, step
 from bridge.db.wake_store import Locked, lock_open_of_agent, ring
 from bridge.ports.ids import IdSource
 
 S = WakeState
-FREED = frozenset({WaitReason.SLOT, WaitReason.BUSY})
-"""What is over when a session is free, or its program ready; neither is a sign of life."""
+FREED = frozenset({WaitReason.SLOT, WaitReason.BUSY, WaitReason.HELD})
+"""What is over when a session is free, its program ready, or its hold ended; none of these is a sign of life."""
 CLAIMS = frozenset({(S.PENDING, S.DELIVERING), (S.DELIVERING, S.PENDING), (S.PENDING, S.PENDING)})
 """Claims, what gives them back, and waiting: in the wake's own history, not in the audit."""
 
@@ -65,12 +66,17 @@ def record(
     decision: core.Decision,
     event: str,
     now: datetime,
+    *,
+    by: str = "",
 ) -> None:
-    """Store the decision and carry out its effects; rings what became due. Raises Conflict if the row moved."""
+    """Store the decision and carry out its effects; rings what became due. Raises Conflict if the row moved.
+
+    `by`: what showed how far a hand came, for its history.
+    """
     new = decision.state
     hosts = [effect.host for effect in decision.effects if isinstance(effect, MoveTo)]
     if new != old.wake or hosts:
-        _store(uow, replace(old, host=hosts[0] if hosts else old.host), new, event, policy.version, now)
+        _store(uow, replace(old, host=hosts[0] if hosts else old.host), new, event, policy.version, now, by)
     for effect in sorted(decision.effects, key=_in_lock_order):
         _carry_out(uow, ids, policy, old, new, effect, now)
 
@@ -90,14 +96,14 @@ def _in_lock_order(effect: Effect) -> int:
 
 
 def _store(
-    uow: UnitOfWork, old: Locked, new: core.Wake, event: str, policy_version: int, now: datetime
+    uow: UnitOfWork, old: Locked, new: core.Wake, event: str, policy_version: int, now: datetime, by: str
 ) -> None:
     n, head = old.audit_n, old.audit_head
     moved = old.wake.state is not new.state
     asked = (new.forced and not old.wake.forced) or new.cancel != old.wake.cancel
     if asked or (moved and (old.wake.state, new.state) not in CLAIMS):
         what = event if asked and not moved else new.state
-        said = uow.said("wake", new.wake_id, f"wake.{what}", _brief(old.wake), _brief(new))
+        said = uow.said("wake", new.wake_id, f"wake.{what}", brief(old.wake), brief(new))
         n, head = uow.audit(said, n=n, head=head, at=now)
     due_now = new.state in WAKE_OPEN and new.due_at <= now
     values = to_row(new) | {
@@ -116,45 +122,9 @@ def _store(
     if moved:
         uow.noted += wake_figures(new, now)
     if moved or asked or old.wake.reason is not new.reason or old.wake.accepted_at != new.accepted_at:
-        uow.run(wake_events.insert(), _history(old, new, event, policy_version, now))
+        uow.run(wake_events.insert(), step(old, new, event, policy_version, now, by))
     if due_now:
         ring(uow, new, old.host)
-
-
-def _history(old: Locked, new: core.Wake, event: str, policy_version: int, now: datetime) -> dict[str, Any]:
-    return {
-        "wake_id": new.wake_id,
-        "n": old.version + 1,
-        "workspace_id": new.workspace_id,
-        "event": event,
-        "from_state": old.wake.state.value,
-        "to_state": new.state.value,
-        "reason": new.reason.value,
-        "why": new.why,
-        "worker": new.worker or old.wake.worker,
-        "policy_version": policy_version,
-        "detail": {
-            "fence": new.fence,
-            "due_at": new.due_at.isoformat(),
-            "rung": new.rung.value if new.rung else None,
-            "session_id": new.session_id,
-            "attempt_id": new.attempt_id,
-            "target_seq": new.target_seq,
-            "offered_seq": new.offered_seq,
-            "accepted": new.accepted_at is not None,
-        },
-        "at": now,
-    }
-
-
-def _brief(wake: core.Wake) -> dict[str, Any]:
-    return {
-        "state": wake.state.value,
-        "reason": wake.reason.value,
-        "target_seq": wake.target_seq,
-        "offered_seq": wake.offered_seq,
-        "why": wake.cancel or wake.why,
-    }
 
 
 _AUDITED = text("UPDATE wakes SET audit_n = :n, audit_head = :head WHERE wake_id = :wake_id")
@@ -336,27 +306,10 @@ def insert_wake(
     if row is None:
         return None
     if row["born"]:
-        uow.run(wake_events.insert(), _opened(born, now))
+        uow.run(wake_events.insert(), opened(born, now))
         if due <= now:
             ring(uow, born, row["host"])
     return str(row["wake_id"])
-
-
-def _opened(born: core.Wake, now: datetime) -> dict[str, Any]:
-    return {
-        "wake_id": born.wake_id,
-        "n": 1,
-        "workspace_id": born.workspace_id,
-        "event": "opened",
-        "from_state": None,
-        "to_state": born.state.value,
-        "reason": born.reason.value,
-        "why": f"to be read up to {born.target_seq}",
-        "worker": None,
-        "policy_version": born.policy_version,
-        "detail": None,
-        "at": now,
-    }
 
 
 def _notify(uow: UnitOfWork, ids: IdSource, wake: core.Wake, effect: Notify, now: datetime) -> None:

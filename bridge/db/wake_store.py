@@ -141,7 +141,7 @@ _FACTS = text("""
 SELECT p.last_read_seq, t.status AS thread_status, a.is_human, a.probe_at, a.disabled, a.preset AS a_preset,
     h.seen_at, h.draining, h.presets,
     s.session_id, s.agent_id AS s_agent, s.runtime, s.status, s.resumable, s.host AS s_host, s.attached, s.term, s.pid,
-    s.heartbeat_at, s.human_at, s.native_id, s.preset AS s_preset, s.cwd,
+    s.heartbeat_at, s.human_at, s.native_id, s.preset AS s_preset, s.cwd, s.held_until, s.held_by, s.held_why,
     coalesce(s.host, a.host, 'local') = :host AS here,
     EXISTS (SELECT FROM attempts x WHERE x.workspace_id = :workspace_id AND x.session_id = s.session_id
         AND x.closed_at IS NULL AND x.attempt_id IS DISTINCT FROM :attempt_id) AS in_flight,

@@ -77,7 +77,7 @@ def _behaviour(path: Path, callers: list[str]) -> str:
 
 def _events(tree: ast.Module) -> set[str]:
     known = {event.__name__ for event in (*wake_core.EVENTS, *thread_core.EVENTS)}
-    known |= {"Attached", "Detached", "Heartbeat", "HumanTyped"}
+    known |= {"Attached", "Detached", "Heartbeat", "HumanTyped", "Held", "Released"}
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     used |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     return (used & known) | ({"SignOfLife"} if "rouse" in used else set())

@@ -278,6 +278,7 @@ def test_a_sign_of_life_rouses_what_waits_for_the_agent_and_nothing_else() -> No
                 WaitReason.SEAT,
                 WaitReason.HOST,
                 WaitReason.UNREACHABLE,
+                WaitReason.HELD,
             }
         )
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
 from bridge.core.states import SessionStatus
-from web.schemas.base import Answer, Moment, Request
+from web.schemas.base import Answer, Moment, Reason, Request
 
 RuntimeName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 
@@ -36,3 +36,21 @@ class HumanInputAnswer(Answer):
 
     session_id: str
     noted: bool = True
+
+
+class PutHold(Request):
+    """Leave the session alone for so many seconds; null: as long as is allowed; 0: give it back."""
+
+    for_s: Annotated[float, Field(ge=0)] | None
+    reason: Reason | None = None
+
+
+class HoldAnswer(Answer):
+    """The session's hold as it stands at `now`; nulls when nobody holds it."""
+
+    session_id: str
+    agent_id: str
+    held_until: Moment | None
+    held_by: str | None
+    reason: str | None
+    now: Moment
