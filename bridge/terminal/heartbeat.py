@@ -73,9 +73,12 @@ class TokenFile:
 class Heartbeat:
     """Beats every 15 s and when the status changes, and keeps the token fresh."""
 
-    def __init__(self, client: SessionClient, session_id: str, file: TokenFile) -> None:
+    def __init__(
+        self, client: SessionClient, session_id: str, file: TokenFile, runtime: str = RUNTIME
+    ) -> None:
         """Fetch the first token: without one there is no session."""
         self._client = client
+        self._runtime = runtime
         self._session_id = session_id
         self._file = file
         self.failure: str | None = None
@@ -128,7 +131,7 @@ class Heartbeat:
 
     def _beat(self, status: Status) -> None:
         try:
-            self._client.heartbeat(self._session_id, runtime=RUNTIME, resumable=False, status=status.value)
+            self._client.heartbeat(self._session_id, runtime=self._runtime, resumable=False, status=status.value)
             token = self._client.token()
             if token != self.token and status is not Status.OFFLINE:
                 self.token = token

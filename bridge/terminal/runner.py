@@ -69,7 +69,7 @@ def run(options: Options, client: SessionClient) -> int:
     heartbeat = Heartbeat(client, options.session_id, file)
     link = Link(options.host_socket, lambda: _hello(options, heartbeat))
     try:
-        with _wakeup() as wakeup:
+        with wakeup_pipe() as wakeup:
             terminal = tty.UserTerminal(0, 1) if interactive else None
             return _start(options, terminal, heartbeat, link, wakeup, file.path)
     finally:
@@ -195,7 +195,7 @@ class _Log:
 
 
 @contextlib.contextmanager
-def _wakeup() -> "Iterator[int]":
+def wakeup_pipe() -> "Iterator[int]":
     """Turn signals into bytes of a pipe that the loop waits for."""
     read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     before = {number: signal.signal(number, lambda *_: None) for number in _SIGNALS}
