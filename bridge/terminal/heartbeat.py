@@ -131,7 +131,9 @@ class Heartbeat:
 
     def _beat(self, status: Status) -> None:
         try:
-            self._client.heartbeat(self._session_id, runtime=self._runtime, resumable=False, status=status.value)
+            self._client.heartbeat(
+                self._session_id, runtime=self._runtime, resumable=False, status=status.value
+            )
             token = self._client.token()
             if token != self.token and status is not Status.OFFLINE:
                 self.token = token
