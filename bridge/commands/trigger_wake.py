@@ -72,7 +72,7 @@ def trigger_wake(
         target = _target(uow, locked, caller, target_agent_id)
         answer = _open(uow, deps, policy, locked, target, caller, reason, trigger_prompt)
         if force and answer.wake_id is not None:
-            _force(uow, deps, policy, answer.wake_id, caller)
+            _force(uow, deps, policy, answer.wake_id, f"{caller.agent_id}: {reason}")
         if key is not None:
             remember(uow, caller.agent_id, ROUTE, key, asdict(answer))
     return answer
@@ -145,7 +145,7 @@ def _open(
     )
 
 
-def _force(uow: UnitOfWork, deps: Deps, policy: Policy, wake_id: str, caller: Caller) -> None:
+def _force(uow: UnitOfWork, deps: Deps, policy: Policy, wake_id: str, by: str) -> None:
     row = lock(uow, wake_id)
     if row.wake.state is WakeState.PENDING:
         now = uow.now(row.updated_at)
@@ -154,7 +154,7 @@ def _force(uow: UnitOfWork, deps: Deps, policy: Policy, wake_id: str, caller: Ca
             deps.ids,
             policy,
             row,
-            core.decide(row.wake, Forced(caller.agent_id), policy, now),
+            core.decide(row.wake, Forced(by), policy, now),
             "forced",
             now,
         )

@@ -238,7 +238,7 @@ def stopped(wake: Wake, facts: Facts, policy: Policy, now: datetime) -> tuple[Wa
     if facts.paused is not None:
         return WaitReason.PAUSED, now + timedelta(seconds=policy.recheck_s)
     hold = facts.session.hold if facts.session is not None else None
-    if hold is None or wake.forced:
+    if hold is None or hold.until <= now or wake.forced:
         return None
     return WaitReason.HELD, min(hold.until, recheck_at(wake, WaitReason.HELD, policy, now))
 

@@ -158,7 +158,7 @@ def explain_wake(deps: Deps, caller: Caller, wake_id: str) -> Story:
         made = uow.run(_ATTEMPTS, of | {"most": ATTEMPTS_MAX}).mappings()
         return Story(
             now=now,
-            wake=wake_view(row),
+            wake=wake_view(row, policy, now),
             outlook=outlook(wake, known, policy, now),
             ladder=rungs(wake.tried, known, policy) if wake.state in WAKE_OPEN else (),
             steps=found,

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from bridge.core.effects import MarkUnreachable, Notify
 from bridge.core.errors import FenceRejected, InvalidTransition
+from bridge.core.hold import Hold
 from bridge.core.ladder import Facts, SessionFacts
 from bridge.core.policy import Policy, RungLimits, validate
 from bridge.core.states import WAKE_OPEN, Evidence, Rung, ThreadStatus, WaitReason, WakeState
@@ -67,6 +68,7 @@ def facts_from(n: int) -> Facts:
         stale=bit[5] and bit[3],
         in_flight=bit[6] and bit[7],
         busy=bit[8],
+        hold=Hold(NOW + timedelta(seconds=40), "olivia") if bit[12] and bit[7] else None,
     )
     return Facts(
         cursor=n % 5 if bit[9] and bit[10] else 0,
@@ -237,3 +239,13 @@ def test_every_field_of_a_wake_is_named_here_or_known_to_change() -> None:
     assert len(moving) == len(fields(Wake)) - len(fixed)
     for _, _, after, _ in walk([(0, 4, 0), (12, 4, 0), (13, 0, 0), (6, 5, 0)]):
         assert all(getattr(after, name) == getattr(fresh(), name) for name in fixed)
+
+
+@BOUNDED
+@given(STEPS)
+def test_nothing_begins_in_a_held_session_but_what_is_forced(steps: list[Step]) -> None:
+    for before, event, after, now in walk(steps):
+        begins = after.state is WakeState.TOUCHING and before.state is not WakeState.TOUCHING
+        if begins and isinstance(event, TouchAllowed) and event.facts.session is not None:
+            hold = event.facts.session.hold
+            assert before.forced or hold is None or hold.until <= now

@@ -296,6 +296,7 @@ class World:
         evidence: Evidence = Evidence.ACCEPTED,
         reason: WaitReason = WaitReason.HUMAN,
         why: str = "",
+        by: str = "",
     ) -> Wake:
         """The hand reports."""
         return settle_wake(
@@ -307,6 +308,7 @@ class World:
             evidence=evidence,
             reason=reason,
             why=why,
+            by=by,
         )
 
     def waiting(self, wake_id: str, evidence: Evidence = Evidence.ACCEPTED) -> Begun:

@@ -50,7 +50,10 @@ class WakeQuery(Paged):
 
 
 class WakeAnswer(Answer):
-    """One wake, with what it waits for and until when."""
+    """One wake as it stands at `now`, with what it waits for and until when.
+
+    `deferred_left_s`: for how long humans may defer it yet; `held_until`: when the hold of its agent's session ends.
+    """
 
     wake_id: str
     thread_id: str
@@ -65,10 +68,15 @@ class WakeAnswer(Answer):
     attempts: int
     tries: dict[str, int]
     due_at: Moment
+    since: Moment
     dies_at: Moment
     accepted_at: Moment | None
     why: str | None
     deferred_s: float
+    deferred_left_s: float
+    held_until: Moment | None
+    held_by: str | None
+    now: Moment
     policy_version: int
     retry_of: str | None
     created_at: Moment
