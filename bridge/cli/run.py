@@ -8,6 +8,7 @@ Rules of this file:
 """
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -102,40 +103,60 @@ def run(
         program = load_preset(preset, settings.presets_dir)
     except PresetError as error:
         raise typer.BadParameter(str(error), param_hint="--preset") from error
-    address, token = _bridge(settings)
-    claims = unchecked_claims(token or "")  # the bridge checks it, we only spare the user a detour
-    if claims and claims.get("agent_id") != agent:
-        raise Unauthorized(f"the token is {claims.get('agent_id')}'s, not {agent}'s")
-    session_id = str(claims.get("session_id") or session or Uuid7Ids().new("ses"))
-    if session is not None and session != session_id:
-        raise Unauthorized(f"the token is for the session {session_id}, not {session}")
+    us = identity_of(settings, agent, session)
     settings.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     options = Options(
         command=tuple(command),
         agent_id=agent,
-        session_id=session_id,
-        url=address,
+        session_id=us.session_id,
+        url=us.url,
         preset=preset,
         rules=Rules(**program.screen.arguments()),
         host_socket=settings.host_socket,
         private_dir=settings.run_dir / "agents",
         headless=headless,
         log=log,
-        environment={
-            "BRIDGE_WORKSPACE_ID": str(claims.get("workspace_id") or HOME_WORKSPACE),
+        environment=us.environment(),
+    )
+    try:
+        resumable = program.command is not None and "resume" in program.command.rungs
+        own = OwnSession(settings, us.url, agent, us.session_id, us.token, resumable=resumable)
+        code = run_agent(options, own)
+    except httpx.HTTPError as error:
+        raise Unavailable(f"no bridge answers at {us.url}: {error}") from error
+    raise typer.Exit(code)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who the agent is to be, in which session, and where its bridge is; no token: the stack's operator issues one."""
+
+    url: str
+    token: str | None
+    session_id: str
+    workspace_id: str
+
+    def environment(self) -> dict[str, str | None]:
+        """What the program gets besides its session: who it is, and nothing of the bridge's own servers."""
+        return {
+            "BRIDGE_WORKSPACE_ID": self.workspace_id,
             "BRIDGE_DATA": None,
             "BRIDGE_DATA_DIR": None,
             "DATABASE_URL": None,
             "BROKER_URL": None,
-        },
-    )
-    try:
-        resumable = program.command is not None and "resume" in program.command.rungs
-        own = OwnSession(settings, address, agent, session_id, token, resumable=resumable)
-        code = run_agent(options, own)
-    except httpx.HTTPError as error:
-        raise Unavailable(f"no bridge answers at {address}: {error}") from error
-    raise typer.Exit(code)
+        }
+
+
+def identity_of(settings: Settings, agent: str, session: str | None) -> Identity:
+    """Work out who we are. Raises Unauthorized for somebody else's token, Unavailable without a bridge."""
+    url, token = _bridge(settings)
+    claims = unchecked_claims(token or "")  # the bridge checks it, we only spare the user a detour
+    if claims and claims.get("agent_id") != agent:
+        raise Unauthorized(f"the token is {claims.get('agent_id')}'s, not {agent}'s")
+    session_id = str(claims.get("session_id") or session or Uuid7Ids().new("ses"))
+    if session is not None and session != session_id:
+        raise Unauthorized(f"the token is for the session {session_id}, not {session}")
+    return Identity(url, token, session_id, str(claims.get("workspace_id") or HOME_WORKSPACE))
 
 
 def _bridge(settings: Settings) -> tuple[str, str | None]:
