@@ -37,6 +37,7 @@ COMMANDS = {
     "down": Command("up", "Stop the stack that runs on this data."),
     "demo": Command("demo", "Play a scene with real agents, from start to end."),
     "run": Command("run", "Run an agent program in this terminal, so that it can be woken."),
+    "attach": Command("attach", "Serve an agent program in a pane of tmux, so that it can be woken."),
     "post": Command("message", "Post a message to a thread."),
     "read": Command("message", "Read a thread's messages."),
     "summary": Command("summary", "Sum a thread up."),
@@ -48,6 +49,7 @@ COMMANDS = {
     "policy": Command("policy", "Show or change the numbers that steer waking, while it runs."),
     "pause": Command("pause", "Pause the waking."),
     "resume": Command("pause", "End a pause."),
+    "doctor": Command("doctor", "Try whether an agent program is woken safely here."),
     "db": Command("db", "Upgrade the database."),
 }
 

@@ -12,6 +12,7 @@ SENDS = {"delay", "apply_async", "send_task"}
 # Monotonic clocks measure waits; they decide nothing. Here are the places that wait.
 MONOTONIC_AT = (
     *("bridge/adapters/", "bridge/terminal/", "bridge/stack/", "bridge/demo/", "bridge/cli/"),
+    "bridge/conformance/",
     *(
         "bridge/client.py",
         "bridge/simulation/",

@@ -1,0 +1,207 @@
+"""Live adapters under test: what hands a line to a program that runs in a terminal.
+
+Rules of this file:
+- The adapter is the real one, from the host's side of it to the terminal; only the bridge behind it is missing.
+- Every session has a program of its own, and its truth.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from bridge.adapters.runtimes.pty import PtyRuntime, PtyServer
+from bridge.config import inherited_environment
+from bridge.conformance.truth import Truth, until
+from bridge.conformance.window import Window
+from bridge.conformance.wrapped import module_command
+from bridge.ports.hosts import Registered
+from bridge.ports.runtime import Handed, Line, SessionRef
+
+READY_S: Final = 8.0
+SIZE: Final = (110, 32)
+NOT_INHERITED: Final = "BRIDGE_"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to open: a command, whose truth is in that file, in a terminal of this size."""
+
+    command: Sequence[str]
+    truth: Path
+    cols: int = SIZE[0]
+    rows: int = SIZE[1]
+    headless: bool = False
+
+
+class Session(Protocol):
+    """A program in a terminal, held by the adapter."""
+
+    truth: Truth
+
+    def hand_over(self, line: Line) -> Handed:
+        """Have the adapter hand the line over."""
+        ...
+
+    def type(self, data: bytes) -> None:
+        """Be the human at the keys."""
+        ...
+
+    def resize(self, cols: int, rows: int) -> None:
+        """Be the human who drags the window's corner."""
+        ...
+
+    def close(self) -> None:
+        """End everything."""
+        ...
+
+
+class LiveAdapter(Protocol):
+    """What opens sessions."""
+
+    name: str
+
+    def why_not(self) -> str | None:
+        """Why it cannot be tried on this machine, if so."""
+        ...
+
+    def open(self, wanted: Wanted) -> Session:
+        """Start the program and wait until the adapter holds it."""
+        ...
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        ...
+
+
+@dataclass
+class AnyoneMay:
+    """The registrar of a host without a bridge: whoever dials in is who he says."""
+
+    here: set[str] = field(default_factory=set)
+
+    def register(self, token: str, session_id: str, pid: int, preset: object, **more: Any) -> Registered:  # noqa: ANN401
+        """The session is held."""
+        del token, pid, preset, more
+        self.here.add(session_id)
+        return Registered("doctor", "doctor", session_id, 1)
+
+    def still_valid(self, token: str, registered: Registered) -> bool:
+        """Always."""
+        del token, registered
+        return True
+
+    def gone(self, registered: Registered, why: str) -> None:
+        """Note that it is gone."""
+        del why
+        self.here.discard(registered.session_id)
+
+    def became(self, registered: Registered, event: str) -> None:
+        """Nothing to do: the suite asks, it does not wait to be told."""
+
+
+class PtyAdapter:
+    """The runtime `pty`: the wrapper of `bridge run`, in a window of the suite's."""
+
+    name = "pty"
+
+    def __init__(self, preset: str, presets_dir: Path | None) -> None:
+        self.preset, self.presets_dir = preset, presets_dir
+        self.folder = Path(tempfile.mkdtemp(prefix="wbd-", dir="/tmp"))
+        self.registrar = AnyoneMay()
+        self.server = PtyServer(self.folder / "host.sock", self.registrar)
+        self.runtime = PtyRuntime(self.server)
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+        self.server.open()
+
+    def why_not(self) -> str | None:
+        """It needs nothing but a kernel."""
+        return None
+
+    def open(self, wanted: Wanted) -> Session:
+        """Start the wrapper and wait until it is registered."""
+        with self._lock:
+            session_id = f"ses_{next(self._numbers)}"
+        return PtySession(self, session_id, wanted)
+
+    def close(self) -> None:
+        """Listen no more, and clear away."""
+        self.server.close()
+        clear(self.folder)
+
+
+class PtySession:
+    """One window with one wrapper in it."""
+
+    def __init__(self, adapter: PtyAdapter, session_id: str, wanted: Wanted) -> None:
+        self.truth = Truth(wanted.truth)
+        self._runtime, self.session_id = adapter.runtime, session_id
+        self.ref = SessionRef("doctor", "doctor", session_id)
+        self.window = Window(wanted.cols, wanted.rows)
+        told = {
+            "terminal": None if wanted.headless else self.window.name,
+            "folder": str(adapter.folder),
+            "presets_dir": None if adapter.presets_dir is None else str(adapter.presets_dir),
+            "preset": adapter.preset,
+            "session_id": session_id,
+            "command": list(wanted.command),
+        }
+        command = module_command("wrapped", json.dumps(told))
+        self.window.start(command, environment=environment(), cwd=wanted.truth.parent)
+        try:
+            until(lambda: session_id in adapter.registrar.here, "the wrapper at its host", READY_S)
+        except BaseException:
+            self.window.close()
+            raise
+
+    def hand_over(self, line: Line) -> Handed:
+        """Through the host's side, as a worker does it."""
+        return self._runtime.hand_over(self.ref, line)
+
+    def type(self, data: bytes) -> None:
+        """Press keys in the window."""
+        self.window.type(data)
+
+    def resize(self, cols: int, rows: int) -> None:
+        """Drag the window's corner."""
+        self.window.resize(cols, rows)
+
+    def close(self) -> None:
+        """Close the window, and see that the program is gone."""
+        self.window.close()
+        kill_left(self.truth)
+
+
+def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What the suite's programs inherit: ours, without what belongs to a bridge."""
+    kept = {
+        name: value for name, value in inherited_environment().items() if not name.startswith(NOT_INHERITED)
+    }
+    return {**kept, "TERM": "xterm-256color", **(more or {})}
+
+
+def kill_left(truth: Truth) -> None:
+    """Kill the fake program, should it live; its command line names its truth."""
+    pid = truth.pid()
+    with contextlib.suppress(OSError):
+        if pid is not None and str(truth.path).encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+            os.kill(pid, signal.SIGKILL)
+
+
+def clear(folder: Path) -> None:
+    """Remove a folder with all that is in it, as far as it goes."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        with contextlib.suppress(OSError):
+            path.rmdir() if path.is_dir() else path.unlink()
+    with contextlib.suppress(OSError):
+        folder.rmdir()

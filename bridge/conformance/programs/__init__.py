@@ -1,0 +1,1 @@
+"""The fake programs that the suite starts: standard library alone, run by the path of their file."""

@@ -1,0 +1,99 @@
+"""One preset through the whole suite: what applies, on which adapters, and the report of it.
+
+Rules of this file:
+- What cannot be tried is said, with the reason: an adapter that is left out silently would look as if it had passed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from bridge.adapters.presets import Preset, load_preset
+from bridge.conformance.likeness import likeness
+from bridge.conformance.live import LiveAdapter, PtyAdapter
+from bridge.conformance.live_play import live_play, live_traps
+from bridge.conformance.live_traps import LIVE_TRAPS
+from bridge.conformance.start_traps import START_TRAPS
+from bridge.conformance.started import Bench, CommandAdapter
+from bridge.conformance.suite import OfAdapter, Told, try_all
+from bridge.conformance.traps import Kind, Trap
+from bridge.terminal import Rules
+
+LIVE_ADAPTERS: Final[Mapping[str, Callable[[str, Path | None], LiveAdapter]]] = {"pty": PtyAdapter}
+ADAPTERS: Final = (*LIVE_ADAPTERS, "command")
+KINDS: Final = {**dict.fromkeys(LIVE_ADAPTERS, Kind.LIVE), "command": Kind.START}
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What of the suite is to be run; None: all of it."""
+
+    adapter: str | None = None
+    trap: str | None = None
+
+    def of(self, traps: Sequence[Trap]) -> list[Trap]:
+        """Those of the traps that are wanted."""
+        return [trap for trap in traps if self.trap in (None, trap.name)]
+
+
+def all_traps() -> list[Trap]:
+    """Every trap there is."""
+    return [*LIVE_TRAPS, *START_TRAPS]
+
+
+def try_preset(name: str, presets_dir: Path | None, chosen: Chosen, told: Told) -> list[OfAdapter]:
+    """Every trap that applies to this preset, on every adapter. Raises PresetError for what is no preset."""
+    preset = load_preset(name, presets_dir)
+    return [
+        _try_adapter(adapter, preset, presets_dir, chosen, told)
+        for adapter in ADAPTERS
+        if chosen.adapter in (None, adapter)
+    ]
+
+
+def _try_adapter(
+    adapter: str, preset: Preset, presets_dir: Path | None, chosen: Chosen, told: Told
+) -> OfAdapter:
+    if adapter == "command":
+        return _try_command(preset, presets_dir, chosen, told)
+    if preset.looks is None:
+        return OfAdapter(adapter, available=False, why=f"the preset {preset.name} has no [screen]")
+    look = likeness(Rules(**preset.looks.arguments()))
+    if look is None:
+        why = "none of the suite's fake programs looks as its [screen] says: only the program itself can be tried"
+        return OfAdapter(adapter, available=False, why=why)
+    under_test = LIVE_ADAPTERS[adapter](preset.name, presets_dir)
+    try:
+        return try_live(under_test, look, chosen, told)
+    finally:
+        under_test.close()
+
+
+def try_live(adapter: LiveAdapter, look: Mapping[str, Any], chosen: Chosen, told: Told) -> OfAdapter:
+    """Every trap of live adapters on this one, with fake programs that look like this."""
+    why = adapter.why_not()
+    if why is not None:
+        return OfAdapter(adapter.name, available=False, why=why)
+    traps = chosen.of(live_traps(adapter.name, str(look["look"])))
+    return try_all(adapter.name, traps, live_play(adapter, look), told)
+
+
+def _try_command(preset: Preset, presets_dir: Path | None, chosen: Chosen, told: Told) -> OfAdapter:
+    if preset.command is None:
+        return OfAdapter("command", available=False, why=f"the preset {preset.name} has no [command]")
+    adapter = CommandAdapter(preset.name, presets_dir, preset.command)
+
+    def play(trap: Trap, folder: Path) -> None:
+        bench = Bench(adapter, folder)
+        try:
+            trap.play(bench)
+        finally:
+            bench.close()
+
+    try:
+        return try_all("command", chosen.of(START_TRAPS), play, told)
+    finally:
+        adapter.close()

@@ -1,0 +1,63 @@
+"""`bridge run` as the suite starts it: the real wrapper in a window of the suite's, and a bridge that hears nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+import bridge
+from bridge.adapters.presets import load_preset
+from bridge.terminal import Options, Rules, run
+
+PACKAGES: Final = str(Path(bridge.__file__).resolve().parents[1])
+START: Final = (
+    "import sys; sys.path.append({packages!r}); from bridge.conformance.{module} import main; main()"
+)
+BRIDGE_NOWHERE: Final = "http://127.0.0.1:1"
+
+
+def module_command(module: str, *arguments: str, bare: bool = False) -> list[str]:
+    """The command that runs `main` of a module of this package; `bare`: with the standard library alone."""
+    start = START.format(packages=PACKAGES, module=module)
+    return [sys.executable, *(["-I", "-S"] if bare else []), "-c", start, *arguments]
+
+
+class NoBridge:
+    """Takes every heartbeat and tells nobody."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def token(self) -> str:
+        """The suite's own name of the session."""
+        return self._token
+
+    def heartbeat(self, session_id: str, *, runtime: str, resumable: bool, status: str) -> None:
+        """Nobody is told."""
+
+
+def main() -> None:
+    """Wrap what the last argument describes, in the terminal it names."""
+    told = json.loads(sys.argv[-1])
+    if told["terminal"]:  # we lead a session without a terminal: the first one opened is ours
+        slave = os.open(told["terminal"], os.O_RDWR)
+        for fd in (0, 1, 2):
+            os.dup2(slave, fd)
+    folder = Path(told["folder"])
+    presets_dir = Path(told["presets_dir"]) if told["presets_dir"] else None
+    preset = load_preset(told["preset"], presets_dir)
+    options = Options(
+        command=tuple(told["command"]),
+        agent_id="doctor",
+        session_id=told["session_id"],
+        url=BRIDGE_NOWHERE,
+        preset=preset.name,
+        rules=Rules(**preset.screen.arguments()),
+        host_socket=folder / "host.sock",
+        private_dir=folder / "private",
+        headless=not told["terminal"],
+    )
+    sys.exit(run(options, NoBridge(told["session_id"])))
