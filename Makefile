@@ -124,6 +124,10 @@ bench: setup  ## Measure lateness and throughput on this machine
 chaos: setup  ## Kill every process under load and account for every message and wake
 	$(BIN)/python -m tests.chaos $(ARGS)
 
+.PHONY: live
+live: clients  ## Wakes into real codex and claude terminals, a human there (N=100 into each): docs/reports/live.md
+	$(BIN)/python -m tests.live --wakes $(if $(filter command,$(firstword $(origin N))),$(N),100) $(ARGS)
+
 .PHONY: fuzz
 fuzz: setup  ## Malformed input against a running stack (SECONDS=60): nothing may answer 500
 	$(BIN)/python -m tests.security.fuzz --seconds $(SECONDS) --seed $(SEED) $(ARGS)
