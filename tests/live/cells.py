@@ -16,7 +16,6 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import Self
 
 from tests.agents.homes import Home, make_home
 from tests.agents.mock_model import MockModel
+from tests.chaos.stack import wait_until
 from tests.live.human import Habits
 from tests.live.script import Script
 from tests.live.terminal import COLS, ROWS, Terminal
@@ -104,7 +104,6 @@ class Started:
     cell: Cell
     folder: Path
     data: Path
-    token: Callable[[str], str]
     model: MockModel = field(init=False)
     home: Home = field(init=False)
     script: Script = field(init=False)
@@ -156,24 +155,19 @@ class Started:
         return str(self.folder / "tmux")
 
     def _in_tmux(self) -> Terminal:
-        """The agent's commands find the bridge by what stands in the pane's environment: nobody else puts it there."""
-        token = self.folder / "token"
-        token.write_text(self.token(self.cell.name))
-        url = json.loads((self.data / "stack.json").read_text())["url"]
-        own = self.home.environment(BRIDGE_URL=url, BRIDGE_TOKEN_FILE=str(token))
-        tmux, work = ["tmux", "-S", self._socket], str(self.home.work)
-        size = ["-x", str(COLS), "-y", str(ROWS)]
-        pane = ["new-session", "-d", "-s", "work", *size, "-c", work, shlex.join(["exec", *self._command()])]
-        subprocess.run([*tmux, "-f", "/dev/null", *pane], check=True, env=own, cwd=work)
-        return Terminal([*tmux, "attach", "-t", "work"], self.home.environment(), work)
-
-    def attach(self) -> None:
-        """Once the client is ready: `bridge attach` holds its pane."""
-        if self.cell.runtime != "tmux":
-            return
+        """`bridge attach` starts it in a pane of a tmux of its own; the person looks at that with a client of tmux."""
         bridge = ["bridge", "attach", "--agent", self.cell.name, "--data", str(self.data), *self._chosen()]
-        argv = [*bridge, "--socket", self._socket, "--token-file", str(self.folder / "token"), "work"]
-        self.bridge.append(Terminal(argv, self.home.environment(), str(self.home.work)))
+        argv = [*bridge, "--tmux-socket", self._socket, "--", *self._command()]
+        environment, work = self.home.environment(), str(self.home.work)
+        self.bridge.append(Terminal(argv, environment, work))
+        tmux = ["tmux", "-S", self._socket]
+        asked = [*tmux, "has-session"]
+
+        def there() -> bool:
+            return subprocess.run(asked, check=False, capture_output=True).returncode == 0
+
+        wait_until(f"a session of tmux: {self.bridge[0].text()}", there, READY_S)
+        return Terminal([*tmux, "attach"], environment, work)
 
 
 def write_typed_preset(data: Path) -> None:

@@ -109,14 +109,13 @@ class _Run:
     ) -> None:
         self._cell, self._chance, self._say = cell, chance, say
         self._operator = Client(bridge.url, StackOperator(bridge.data))
-        self._started = Started(cell, folder, bridge.data, self._token)
+        self._started = Started(cell, folder, bridge.data)
         self._wakes: list[str] = []
 
     def play(self, wakes: int) -> Outcome:
         """Start, wake, drain, account."""
         began = time.monotonic()
         with self._operator, self._started as started:
-            started.attach()
             self._thread = self._open_thread()
             wait_until(f"{self._cell.name} holds its seat", self._seated, SEATED_S)
             name = self._cell.name.replace("-", " ")
@@ -134,9 +133,6 @@ class _Run:
         return Outcome(self._cell, account(evidence), evidence, time.monotonic() - began)
 
     # --- wakes --------------------------------------------------------------------------------------------
-
-    def _token(self, agent: str) -> str:
-        return str(self._operator.issue_token(agent, session_id=f"{agent}-s", ttl_s=3600)["token"])
 
     def _open_thread(self) -> str:
         members = [{"agent_id": self._cell.name}, {"agent_id": "operator"}]

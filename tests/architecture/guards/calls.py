@@ -59,7 +59,7 @@ def sleeps(root: Path) -> list[str]:
     """No test sleeps to wait for something.
 
     Let through: `until`, which asks again before a deadline; programs that tests start, which may play a busy
-    one; the harnesses of chaos and benchmarks, which pace a load.
+    one; the harnesses of chaos, benchmarks and live, which pace a load or a person.
     """
     return [
         module.at(node, f"{name} in a test: wait for a signal, a row or a line with a deadline")
@@ -117,7 +117,7 @@ def patches(root: Path) -> list[str]:
 
 
 def _may_sleep(path: Path) -> bool:
-    harness = path.parts[1] in {"chaos", "benchmarks"} and not path.name.startswith("test_")
+    harness = path.parts[1] in {"chaos", "benchmarks", "live"} and not path.name.startswith("test_")
     return harness or "programs" in path.parts or path.name.startswith("stand_in")
 
 
