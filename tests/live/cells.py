@@ -26,7 +26,7 @@ from tests.agents.mock_model import MockModel
 from tests.chaos.stack import wait_until
 from tests.live.human import Habits
 from tests.live.script import Script
-from tests.live.terminal import COLS, ROWS, Terminal
+from tests.live.terminal import Terminal
 
 READY_S = 30.0
 CATCH_UP = Path(__file__).with_name("programs") / "catch_up.py"
