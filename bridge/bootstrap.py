@@ -27,6 +27,7 @@ from bridge.db.retention import Retention
 from bridge.db.revocation_store import revocations_loader
 from bridge.db.run_watch import RunWatch
 from bridge.db.safety import Unsafe, check_database
+from bridge.db.service_store import BoundServices
 from bridge.db.ticks import Ticks
 from bridge.db.uow import Database
 
@@ -47,6 +48,7 @@ class Container:
     deps: Deps
     hosts: HostTerms
     runs: RunWatch
+    services: BoundServices
     ticks: Ticks
     retention: Retention
     tokens: JwtTokens
@@ -94,6 +96,7 @@ def build(settings: Settings, *, process: Process) -> Container:
         deps=deps,
         hosts=HostTerms(db, keeping),
         runs=RunWatch(keeper_db),
+        services=BoundServices(db, keeping),
         ticks=Ticks(keeper_db),
         retention=Retention(db),
         tokens=tokens_of(settings, revocations_loader(db)),

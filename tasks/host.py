@@ -15,6 +15,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,9 +25,11 @@ from celery import bootsteps
 from bridge.adapters.host_credentials import HostCredentials
 from bridge.adapters.machine import code_version
 from bridge.adapters.presets import NAME_FORM
+from bridge.adapters.presets.catalogue import Catalogue
 from bridge.adapters.runtimes.command import RunBook
 from bridge.adapters.runtimes.orphans import sessions_by_hand
 from bridge.adapters.runtimes.pty import PtyRuntime, PtyServer
+from bridge.adapters.runtimes.webhook import WebhookRuntime
 from bridge.bootstrap import Container
 from bridge.commands.attach_session import attach_session
 from bridge.commands.detach_session import detach_session
@@ -41,6 +44,7 @@ from tasks.deliver_wake import crash_point
 from tasks.host_checks import machine, refuse_host
 from tasks.host_drain import let_runs_end
 from tasks.host_runs import RunKeeping, RunReports
+from tasks.host_webhooks import Runtimes, Webhooks
 
 log = structlog.get_logger(__name__)
 
@@ -136,15 +140,22 @@ class Host:
         self._holder = f"{machine(scope.settings)}/{scope.worker}"
         registrar = HostRegistrar(self._container, self._name)
         self.server = PtyServer(scope.settings.host_socket, registrar)
-        self.runtime = PtyRuntime(self.server, typing=lambda: crash_point(scope.settings, "mid_typing"))
         self._starts = _Starts.of(scope, self._name)
+        catalogue = self._starts.runs.catalogue if self._starts else Catalogue(scope.settings.presets_dir)
+        self.webhooks = Webhooks(self._container, self._name, catalogue)
+        self.runtime = self._runtime(lambda: crash_point(scope.settings, "mid_typing"))
         self._ours = False
         self._missing: set[HeldSession] = set()
         self._strays: set[tuple[str, str]] = set()
         self._since = time.monotonic()
 
+    def _runtime(self, touching: Callable[[], None]) -> Runtimes:
+        terminals = PtyRuntime(self.server, typing=touching)
+        services = WebhookRuntime(self.webhooks.services, posting=touching)
+        return Runtimes(terminals, services, lambda session: self.server.link(session) is not None)
+
     def step(self) -> None:
-        """Take or renew the term; look after tokens and after sessions that did not come back."""
+        """Take or renew the term; look after tokens, services, and sessions that did not come back."""
         if not self._ours:
             if not self.server.open():
                 return
@@ -152,6 +163,7 @@ class Host:
         if not self._look_after_runs():
             return
         self.server.check_tokens()
+        self.webhooks.look()
         if time.monotonic() - self._since > RETURN_S:
             self._since = time.monotonic()
             self._reconcile()
@@ -165,7 +177,7 @@ class Host:
 
     def _see(self) -> bool:
         began = time.monotonic()
-        presets = self._starts.runs.presets() if self._starts else {}
+        presets = self.webhooks.presets() | (self._starts.runs.presets() if self._starts else {})
         term = self._container.hosts.see(self._name, self._holder, code_version(), presets)
         if term is None:
             self._scope.runtime = self._scope.starter = None
@@ -196,7 +208,7 @@ class Host:
     def _reconcile(self) -> None:
         """What the database believes, and who is here: only a difference that two looks saw is one."""
         believed = set(self._container.hosts.sessions_of(self._name))
-        here = self.server.held()
+        here = self.server.held() | self.webhooks.services.held()
         missing = {held for held in believed if (held.workspace_id, held.session_id) not in here}
         gone = missing & self._missing
         by_hand = sessions_by_hand() if gone else set()

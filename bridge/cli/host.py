@@ -28,7 +28,7 @@ from bridge.core.claims import unchecked_claims
 from bridge.core.errors import Conflict, InvalidArgument, Unauthorized, Unavailable
 from bridge.core.host import HOST_PREFIX
 from bridge.core.policy import HOST_NAME
-from bridge.core.states import Role
+from bridge.core.states import Role, Rung
 from bridge.queries.host_start import why_not_start
 from bridge.stack.embedded import private_dir
 from bridge.stack.probes import unix_listens
@@ -212,7 +212,12 @@ def _list(client: Client, name: str | None, *, as_json: bool) -> None:
 def _row(item: dict[str, Any]) -> tuple[str, ...]:
     since = f"not seen since {clock(item['last_seen_at'])}" if item["last_seen_at"] else "never seen"
     state = ("draining" if item["draining"] else "ready") if item["seen"] else since
-    starts = ",".join(sorted(item["presets"])) or "-"
+    starts = ",".join(_preset(name, rungs) for name, rungs in sorted(item["presets"].items())) or "-"
     slots, held = f"{item['slots_used']}/{item['slots']}", (item["version"] or "-", item["machine"] or "-")
     counts = (str(item[field]) for field in ("runs", "attached_sessions", "term"))
     return (item["host"], state, slots, *counts, *held, starts)
+
+
+def _preset(name: str, rungs: list[str]) -> str:
+    """A preset that tells a service starts nothing: it says so."""
+    return f"{name} (webhook)" if rungs == [Rung.LIVE] else name

@@ -1,4 +1,4 @@
-"""Hosts as callers: their names, and for whom a host may have tokens made."""
+"""Hosts as callers: their names, for whom a host may have tokens made, and what they know of agents bound to them."""
 
 from __future__ import annotations
 
@@ -22,6 +22,23 @@ class AgentOnHost:
     has_run: bool  # an open one here, with just that session
     is_human: bool = False
     others_session: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BoundService:
+    """An agent that is bound to a preset of a host which says where it is told; its session, if it had one before.
+
+    `seated`: that session is held by the host, and in the seat. `taken`: another one is there, which a terminal holds
+    or a run is alive in.
+    """
+
+    workspace_id: str
+    agent_id: str
+    preset: str
+    session_id: str | None
+    term: int
+    seated: bool
+    taken: bool
 
 
 def host_of(agent_id: str) -> str | None:

@@ -65,11 +65,11 @@ def queued(servers: EmbeddedServers, queue: str) -> list[dict[str, Any]]:
 class World:
     """A workspace with a thread of a sender and its listeners, on this test's host."""
 
-    def __init__(self, container: Container) -> None:
+    def __init__(self, container: Container, more: str = "") -> None:
         self.container = container
         self.settings: Settings = container.settings
         self.host = self.settings.host_name
-        self.workspace = f"ws-{self.host}"
+        self.workspace = f"ws-{self.host}{more}"
         self._add_workspace()
 
     def _add_workspace(self) -> None:
