@@ -91,6 +91,9 @@ def run(
         bool,
         typer.Option("--headless", help="Without this terminal: no keys are read, nothing is shown."),
     ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Leave the terminal's title alone: it would say what wakes wait.")
+    ] = False,
     log: Annotated[
         Path | None, typer.Option(help="File that gets a copy of the program's output (with --headless).")
     ] = None,
@@ -115,6 +118,7 @@ def run(
         host_socket=settings.host_socket,
         private_dir=settings.run_dir / "agents",
         headless=headless,
+        quiet=quiet,
         log=log,
         environment=us.environment(),
     )

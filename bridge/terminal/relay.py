@@ -2,7 +2,7 @@
 
 Rules of this file:
 - The human first: output goes to his terminal before the model sees it, and nothing is ever drawn there by
-  us.
+  us: what we have to tell him stands in the title.
 - The human's bytes reach the agent unchanged and in order. They wait only while our text may be in the box.
 - No verdict is acted on that is older than the last output.
 - Nothing here blocks: the socket, the agent and the terminal each have a bounded queue, and whoever is full
@@ -14,7 +14,7 @@ import os
 import select
 import signal
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from bridge.terminal import tty
@@ -24,6 +24,7 @@ from bridge.terminal.inject import Injector
 from bridge.terminal.keys import HELD, HUMAN, Kind, Token, Tokeniser
 from bridge.terminal.link import Link
 from bridge.terminal.monitor import LastWords
+from bridge.terminal.notice import Notice
 from bridge.terminal.screen import BRACKETED_PASTE, SYNCHRONIZED, Screen
 from bridge.terminal.terms import Act, Step, View
 from bridge.terminal.verdict import Judge, Seen, Verdict
@@ -62,6 +63,7 @@ class Wires:
     heartbeat: Heartbeat
     last_words: LastWords
     copy: Copy | None
+    notice: Notice = field(default_factory=Notice)
 
 
 class Relay:
@@ -154,8 +156,8 @@ class Relay:
             waits.append(TICK_UNSETTLED_S)
         if self._w.link.due_at is not None:
             waits.append(max(0.0, self._w.link.due_at - now))
-        if self._leave_at is not None:
-            waits.append(max(0.0, self._leave_at - now))
+        dues = (self._leave_at, self._w.notice.due_at)
+        waits += [max(0.0, at - now) for at in dues if at is not None]
         return min(waits, default=None)
 
     # The human
@@ -213,6 +215,7 @@ class Relay:
         self._tail = seen[-len(_ASKS_CURSOR) + 1 :]
         if self._w.terminal is not None:
             self._to_human += data
+            self._w.notice.saw(data)
             self._flush_human()
         if self._w.copy is not None:
             self._w.copy.write(data)
@@ -257,6 +260,7 @@ class Relay:
         if w.link.fileno() is None:
             return
         for message in w.link.receive(self._now):
+            w.notice.heard(message, self._now)
             w.control.handle(message, Situation(self._view(), self._draining), self._now)
         if w.link.fileno() is None:
             w.control.lost()
@@ -292,6 +296,8 @@ class Relay:
         if self._to_agent:
             with contextlib.suppress(OSError):
                 del self._to_agent[: os.write(self._w.master, self._to_agent[:WRITE_BYTES])]
+        if self._w.terminal is not None:
+            self._to_human += self._w.notice.words(self._now)
         self._flush_human()
         self._w.link.flush(self._now)
 
@@ -307,6 +313,7 @@ class Relay:
         until = time.monotonic() + DRAIN_S_MAX
         while time.monotonic() < until and self._unread() and self._read_agent():
             self._hand_out()
+        self._to_human += self._w.notice.over()
         self._hand_out()
         if self._dirty:
             self._look()

@@ -25,6 +25,7 @@ from bridge.terminal.heartbeat import Heartbeat, SessionClient, TokenFile
 from bridge.terminal.inject import Injector
 from bridge.terminal.judge import judge_for
 from bridge.terminal.link import Link, Message
+from bridge.terminal.notice import Notice
 from bridge.terminal.relay import Relay, Wires
 from bridge.terminal.screen import Screen
 from bridge.terminal.verdict import Rules
@@ -41,7 +42,7 @@ class Options:
     `rules` and `preset` say what the agent's input line looks like. `host_socket` is the host worker's;
     `private_dir` (made with mode 0700) holds the token file. `headless` runs without the user's terminal:
     nothing is read from stdin, the screen is only the model's, and `log` gets a copy of the output.
-    `environment` is added for the agent (None takes a variable away).
+    `environment` is added for the agent (None takes a variable away). `quiet`: the terminal's title is left alone.
     """
 
     command: tuple[str, ...]
@@ -55,6 +56,7 @@ class Options:
     headless: bool = False
     log: Path | None = None
     environment: Mapping[str, str | None] = field(default_factory=dict)
+    quiet: bool = False
 
 
 def run(options: Options, client: SessionClient) -> int:
@@ -139,6 +141,7 @@ def _start(
                     heartbeat=heartbeat,
                     last_words=last_words,
                     copy=copy,
+                    notice=Notice(quiet=options.quiet or terminal is None),
                 ),
                 typed_before=typed,
                 cursor_unanswered=not seeded,
