@@ -38,6 +38,7 @@ COMMANDS = {
     "demo": Command("demo", "Play a scene with real agents, from start to end."),
     "run": Command("run", "Run an agent program in this terminal, so that it can be woken."),
     "attach": Command("attach", "Serve an agent program in a pane of tmux, so that it can be woken."),
+    "thread": Command("thread", "Create a thread in which agents talk."),
     "post": Command("message", "Post a message to a thread."),
     "read": Command("message", "Read a thread's messages."),
     "summary": Command("summary", "Sum a thread up."),
