@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from bridge.conformance.live import LiveAdapter, Session, Wanted
 from bridge.conformance.traps import Wrong
-from bridge.conformance.truth import Truth, until
+from bridge.conformance.truth import LOOK_AGAIN_S, Truth, until
 from bridge.conformance.wrapped import module_command
 from bridge.core.states import Evidence
 from bridge.ports.runtime import Handed, Line
@@ -28,8 +28,10 @@ TEXT: Final = "Wakebridge: 3 unread in 1 thread. Read them."
 QUIET_S: Final = 0.3
 DEADLINE_S: Final = 8.0
 READY_S: Final = 8.0
-SETTLES_S: Final = 0.25
-"""A claim that came before the program wrote down what it did is given this long."""
+SETTLES_S: Final = 0.2
+"""For so long a program has had nothing to write down when its truth is compared with a claim."""
+SETTLES_S_MAX: Final = 1.5
+TOUCHED_S: Final = 4.0
 ENTERS_MAX: Final = 2
 PASTE: Final = (b"\x1b[200~", b"\x1b[201~")
 _UNTAKEN: Final = frozenset({Evidence.NOT_TOUCHED, Evidence.GONE, Evidence.ABSENT, Evidence.STRANDED})
@@ -110,28 +112,37 @@ class Stage:
 
     def until_touched(self) -> None:
         """Wait until text of ours is there."""
-        until(self.touched, "text of ours at the program", DEADLINE_S)
+        until(self.touched, "text of ours at the program", TOUCHED_S)
 
     def expect(self, handed: Handed, *allowed: Evidence) -> None:
-        """Raise Wrong unless one of these is claimed; then see that it is no lie."""
+        """Raise Wrong when what is claimed is a lie, or none of these."""
+        self.honest()
         if handed.evidence not in allowed:
             wanted = " or ".join(evidence.value for evidence in allowed)
             message = f"claimed {_claimed(handed)}; {wanted} is right here"
             raise Wrong(message)
-        self.honest()
 
     def honest(self) -> None:
         """Raise Wrong unless all that was claimed is what the program says, and nothing was done that never may be."""
-        truth = self.truth
-        accepted = [text for text, handed in self.claims if handed.evidence is Evidence.ACCEPTED]
-        deadline = time.monotonic() + SETTLES_S
-        while time.monotonic() < deadline and not set(accepted) <= set(truth.prompts()):
-            time.sleep(0.02)
+        self._settle()
         self._nothing_answered()
         self._prompts_are_right()
         for text in {text for text, _ in self.claims}:
             self._claims_are_true(text)
         self._no_stray_bytes()
+
+    def _settle(self) -> None:
+        """Wait until the program has nothing more to write down, and what the human sent is there."""
+        end = time.monotonic() + SETTLES_S_MAX
+        size, since = self.truth.size(), time.monotonic()
+        while time.monotonic() < end and (time.monotonic() - since < SETTLES_S or self._humans_miss()):
+            time.sleep(LOOK_AGAIN_S)
+            if self.truth.size() != size:
+                size, since = self.truth.size(), time.monotonic()
+
+    def _humans_miss(self) -> bool:
+        prompts = self.truth.prompts()
+        return any(prompt not in prompts for prompt in self.humans)
 
     def close(self) -> None:
         """End everything."""

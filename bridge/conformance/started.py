@@ -28,7 +28,7 @@ from bridge.conformance.traps import Wrong
 from bridge.conformance.truth import Truth, until
 from bridge.conformance.wrapped import module_command
 from bridge.core.states import Rung
-from bridge.ports.runs import RunSpec
+from bridge.ports.runs import Runs, RunSpec
 
 ENDED_S: Final = 8.0
 TOKEN: Final = "e30.eyJpYXQiOjAsImV4cCI6OTAwfQ.not-a-secret"  # noqa: S105  what looks like a token of 15 min
@@ -89,7 +89,9 @@ class CommandAdapter:
         )
         self.settings.presets_dir.mkdir(parents=True, mode=0o700)
         self.notes = Notes()
-        self.book = RunBook(self.settings, self.notes, NoMint(), environment=environment(), fence_s=600.0)
+        self.book: Runs = RunBook(
+            self.settings, self.notes, NoMint(), environment=environment(), fence_s=600.0
+        )
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
 
@@ -107,8 +109,8 @@ class CommandAdapter:
 class Bench:
     """What a trap of starting is tried on: one preset, one run."""
 
-    def __init__(self, adapter: CommandAdapter, folder: Path) -> None:
-        self.adapter, self.folder = adapter, folder
+    def __init__(self, adapter: CommandAdapter, folder: Path, *, ended_s: float = ENDED_S) -> None:
+        self.adapter, self.folder, self._ended_s = adapter, folder, ended_s
         self.truth = Truth(folder / "truth")
         self._number = adapter.number()
         self.run_id = f"run_doctor_{os.getpid()}_{self._number}"
@@ -133,7 +135,7 @@ class Bench:
         dropped = {"resume", "spawn", "cwd", "environment", "set"}
         table = {key: value for key, value in self.adapter.table.items() if key not in dropped} | rungs
         path = self.adapter.settings.presets_dir / f"{name}.toml"
-        path.write_text(_toml({"name": name, "command": table}))
+        path.write_text(f"name = {_toml(name)}\ncommand = {_toml(table)}\n")
         rung = Rung.RESUME if "resume" in self.command.argv else Rung.SPAWN
         usual: dict[str, Any] = {
             "run_id": self.run_id,
@@ -155,7 +157,9 @@ class Bench:
 
     def ended(self) -> dict[str, Any]:
         """Wait for the end; by then nothing may live of it."""
-        facts = until(lambda: self.adapter.notes.of(self.run_id, "ended"), "the end of the run", ENDED_S)
+        facts = until(
+            lambda: self.adapter.notes.of(self.run_id, "ended"), "the end of the run", self._ended_s
+        )
         if left := self.living():
             message = f"its end was told while processes of it live: {left}"
             raise Wrong(message)
@@ -183,7 +187,7 @@ class Bench:
     def close(self) -> None:
         """End the run."""
         self.adapter.book.end(self.run_id, "the trap is over", 0.0)
-        until(lambda: self.run_id not in self.adapter.book.held(), "the end of the run", ENDED_S)
+        until(lambda: self.run_id not in self.adapter.book.held(), "the end of the run", self._ended_s)
 
 
 def _raw(preset: str, presets_dir: Path | None) -> dict[str, Any]:
@@ -196,16 +200,11 @@ def _raw(preset: str, presets_dir: Path | None) -> dict[str, Any]:
     return dict(tomllib.loads(text)["command"])
 
 
-def _toml(table: Mapping[str, Any], title: str = "") -> str:
-    # JSON's strings, numbers, booleans and lists are TOML's, but for characters TOML wants escaped.
-    plain = [
-        f"{json.dumps(key)} = {json.dumps(value).replace(DELETE, ESCAPED)}\n"
-        for key, value in table.items()
-        if not isinstance(value, Mapping)
-    ]
-    inner = [
-        _toml(value, f"{title}.{json.dumps(key)}".strip("."))
-        for key, value in table.items()
-        if isinstance(value, Mapping)
-    ]
-    return (f"[{title}]\n" if title else "") + "".join(plain) + "".join(inner)
+def _toml(value: object) -> str:
+    """A value of a preset as it may stand behind a key."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    # JSON's strings, numbers and booleans are TOML's, but for a character TOML wants escaped.
+    return json.dumps(value).replace(DELETE, ESCAPED)

@@ -7,6 +7,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -107,7 +108,7 @@ def try_all(
         told(adapter, tried)
         return tried
 
-    with tempfile.TemporaryDirectory(prefix="wbd-", ignore_cleanup_errors=True) as made:
+    with tempfile.TemporaryDirectory(prefix=f"wbd-{os.getpid()}-", ignore_cleanup_errors=True) as made:
         folder = Path(made)
         with ThreadPoolExecutor(at_once, thread_name_prefix="trap") as pool:
             return OfAdapter(adapter, available=True, why="", traps=tuple(pool.map(one, traps)))

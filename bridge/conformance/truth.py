@@ -40,6 +40,13 @@ class Truth:
             return []
         return [event for line in lines if (event := json.loads(line))["event"] == name]
 
+    def size(self) -> int:
+        """How much it has written down."""
+        try:
+            return self.path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
     def got(self) -> bytes:
         """Every byte it has read."""
         return b"".join(bytes.fromhex(event["hex"]) for event in self.events("bytes"))

@@ -1,0 +1,26 @@
+"""Every trap on every adapter: the names of these tests are the report of `bridge doctor runtime`."""
+
+from collections.abc import Callable
+
+import pytest
+
+from bridge.conformance.live_play import live_traps
+from bridge.conformance.start_traps import START_TRAPS
+from bridge.conformance.traps import Mark, Tried
+
+Report = Callable[[str, str], dict[str, Tried]]
+
+LIVE = [("pty", "line")]
+START = ["codex", "claude", "gemini"]
+
+CASES = [
+    *((adapter, preset, trap.name) for adapter, preset in LIVE for trap in live_traps(adapter, preset)),
+    *(("command", preset, trap.name) for preset in START for trap in START_TRAPS),
+]
+SKIPPED = {"the preset does not say what its ids look like (native_form)"}
+
+
+@pytest.mark.parametrize(("adapter", "preset", "name"), CASES, ids=["-".join(case) for case in CASES])
+def test_an_adapter_gets_past_a_trap(tried: Report, adapter: str, preset: str, name: str) -> None:
+    found = tried(adapter, preset)[name]
+    assert found.result is Mark.PASSED or found.why in SKIPPED, f"{found.why} ({found.what})"

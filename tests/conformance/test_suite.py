@@ -1,0 +1,147 @@
+"""The suite itself: each of its traps has been seen to catch somebody, and what it says is what happened."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from bridge.adapters.presets import load_preset
+from bridge.conformance.live_traps import LIVE_TRAPS
+from bridge.conformance.run import Chosen, all_traps, try_live
+from bridge.conformance.start_traps import START_TRAPS
+from bridge.conformance.started import Bench, CommandAdapter
+from bridge.conformance.suite import OfAdapter, Report, try_all
+from bridge.conformance.traps import Kind, Mark, NotHere, Trap, Tried, Wrong
+from tests.conformance import broken
+
+HABITS = {
+    "blind": broken.blind,
+    "boasts": broken.boasts,
+    "pushes": broken.pushes,
+    "shies": broken.shies,
+    "tidies": broken.tidies,
+    "denies": broken.denies,
+}
+# Who must be caught by what: the reason that the report gives.
+CAUGHT = [
+    ("blind", "approval dialog", "an open dialog was answered"),
+    ("blind", "password prompt", "text was typed into a password prompt"),
+    ("blind", "pager", "keys were typed into a pager"),
+    ("blind", "somebody's draft", "nobody sent"),
+    ("pushes", "human types meanwhile", "nobody sent"),
+    ("blind", "same key twice", "took the line 2 times"),
+    ("boasts", "empty box", "the program did not take the line"),
+    ("boasts", "ends at Enter", "the program did not take the line"),
+    ("pushes", "dialog at a paste", "an open dialog was answered"),
+    ("pushes", "Enter always swallowed", "the program did not take the line"),
+    ("pushes", "never rendered", "unverified is right here"),
+    ("shies", "empty box", "accepted is right here"),
+    ("shies", "paste burst", "accepted is right here"),
+    ("tidies", "Enter always swallowed", "keys that nobody asked for"),
+    ("denies", "faint suggestion", "but the program took the line"),
+]
+START_CAUGHT = [
+    ("wrong session id", "another session was taken for the right one"),
+    ("token in the open", "the token stood in argv or in the environment"),
+    ("prompt like an option", "the prompt stood in argv"),
+    ("session id like an option", "an id that is an option was passed on"),
+    ("ends with a status", "status 42 was told as 0"),
+    ("daemon", "processes of it live"),
+]
+
+
+def _told(_adapter: str, _tried: Tried) -> None:
+    pass
+
+
+@pytest.fixture(name="red", scope="module")
+def _red() -> dict[str, dict[str, str]]:
+    """Why each trap failed, by bad habit."""
+    with ThreadPoolExecutor(3) as pool:
+        return dict(zip(HABITS, map(_failures, pool.map(_live, HABITS.values())), strict=True))
+
+
+def _live(habit: broken.Habit) -> OfAdapter:
+    return try_live(broken.BrokenAdapter(habit), {"look": "line", "prompt": "> "}, Chosen(), _told)
+
+
+def _failures(one: OfAdapter) -> dict[str, str]:
+    return {tried.name: tried.why for tried in one.traps if tried.result is Mark.FAILED}
+
+
+@pytest.mark.parametrize(("habit", "trap", "why"), CAUGHT, ids=[f"{row[0]}-{row[1]}" for row in CAUGHT])
+def test_a_bad_habit_is_caught_and_named(
+    red: dict[str, dict[str, str]], habit: str, trap: str, why: str
+) -> None:
+    assert why in red[habit].get(trap, "(passed)")
+
+
+def test_every_live_trap_has_caught_somebody(red: dict[str, dict[str, str]]) -> None:
+    caught = {trap for failures in red.values() for trap in failures}
+    assert {trap.name for trap in LIVE_TRAPS if not trap.only} - caught == set()
+
+
+@pytest.fixture(name="red_starts", scope="module")
+def _red_starts() -> dict[str, list[str]]:
+    """Why each trap of starting failed, over the books that trust programs too much."""
+    found: dict[str, list[str]] = {}
+    for patient, proves in ((True, True), (True, False), (False, True)):
+        for name, why in _starts(patient=patient, proves=proves).items():
+            found.setdefault(name, []).append(why)
+    return found
+
+
+def _starts(*, patient: bool, proves: bool) -> dict[str, str]:
+    command = load_preset("codex").command
+    assert command is not None
+    adapter = CommandAdapter("codex", None, command)
+    adapter.book.close(0.0)
+    adapter.book = broken.TrustingBook(adapter.settings, adapter.notes, patient=patient, proves=proves)
+
+    def play(trap: Trap, folder: Path) -> None:
+        trap.play(Bench(adapter, folder, ended_s=2.0))
+
+    try:
+        return _failures(try_all("command", START_TRAPS, play, _told))
+    finally:
+        adapter.close()
+
+
+@pytest.mark.parametrize(("trap", "why"), START_CAUGHT, ids=[row[0] for row in START_CAUGHT])
+def test_a_book_that_trusts_is_caught_and_named(
+    red_starts: dict[str, list[str]], trap: str, why: str
+) -> None:
+    assert any(why in found for found in red_starts.get(trap, ["(passed)"])), red_starts.get(trap)
+
+
+def test_every_trap_of_starting_has_caught_somebody(red_starts: dict[str, list[str]]) -> None:
+    skipped = {"id of another form"}
+    assert {trap.name for trap in START_TRAPS} - set(red_starts) - skipped == set()
+
+
+def test_what_breaks_the_suite_is_a_failure_and_no_end_of_it(tmp_path: Path) -> None:
+    def breaks(_stage: object) -> None:
+        raise RuntimeError("a plug was pulled")
+
+    def is_not_here(_stage: object) -> None:
+        raise NotHere("no such thing here")
+
+    def is_wrong(_stage: object) -> None:
+        raise Wrong("it lied")
+
+    traps = [Trap(play.__name__, "", Kind.LIVE, play) for play in (breaks, is_not_here, is_wrong, print)]
+    told: list[str] = []
+    one = try_all("x", traps, lambda trap, _folder: trap.play(None), lambda _, tried: told.append(tried.name))
+    assert [tried.result for tried in one.traps] == [Mark.FAILED, Mark.SKIPPED, Mark.FAILED, Mark.PASSED]
+    assert "a plug was pulled" in one.traps[0].why
+    assert sorted(told) == sorted(trap.name for trap in traps)
+    report = Report("x", None, None, (one,)).as_json()
+    assert (report["passed"], report["failed"], report["skipped"]) == (1, 2, 1)
+    assert report["adapters"][0]["traps"][2]["why"] == "it lied"
+    del tmp_path
+
+
+def test_traps_have_names_of_their_own_and_a_sentence() -> None:
+    traps = all_traps()
+    assert len({trap.name for trap in traps}) == len(traps)
+    assert all(trap.what.endswith(".") and len(trap.what) > 30 for trap in traps)
