@@ -6,7 +6,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -17,8 +17,16 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from standardwebhooks import Webhook
 
+from bridge.adapters.presets import load_preset
+from bridge.adapters.presets.webhook import WebhookData
+from bridge.adapters.runtimes.webhook import Service, Services, WebhookRuntime
 from bridge.adapters.tokens import wall_clock
+from bridge.ports.runtime import Handed, Line, SessionRef
 
+SESSION = SessionRef("ws", "billing-agent", "ses-1")
+LINE = Line(key="wake_1", text="Wakebridge: 3 new messages", unread=3, threads=2, deadline_s=5.0)
+QUICK = replace(LINE, deadline_s=0.6)
+QUICK_S_MAX = 2.0
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER_SECRET = "whsec_" + "QUJD" * 8
 
@@ -206,3 +214,23 @@ def _name(name: str) -> x509.GeneralName:
         return x509.IPAddress(ip_address(name))
     except ValueError:
         return x509.DNSName(name)
+
+
+def held(data: WebhookData, **more: Any) -> WebhookRuntime:  # noqa: ANN401 - the runtime's own fields
+    """A runtime that holds one service, which is there."""
+    services = Services()
+    services.hold(Service(SESSION, "billing", data, term=1))
+    return WebhookRuntime(services, **more)
+
+
+def data_of(folder: Path, url: str, **more: Any) -> WebhookData:  # noqa: ANN401 - fields by name
+    """What a preset with these fields says."""
+    webhook_preset(folder, url, **more)
+    data = load_preset("billing", folder).webhook
+    assert data is not None
+    return data
+
+
+def told(folder: Path, receiver: Receiver, line: Line = LINE) -> Handed:
+    """Hand the line over to it."""
+    return held(data_of(folder, receiver.url)).hand_over(SESSION, line)
