@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from datetime import timedelta
 
 import structlog
 from celery import Celery
@@ -32,7 +33,7 @@ from bridge.core.errors import Conflict, FenceRejected, Unavailable
 from bridge.core.run import Run
 from bridge.core.states import Evidence, Rung, RunResult, WaitReason, WakeState
 from bridge.core.wake_events import Wake
-from bridge.ports.runtime import Handed, Line, Runtime, SessionRef
+from bridge.ports.runtime import Handed, Line, Runtime, SessionRef, Waits
 from bridge.ports.tasks import WAKE_TASKS, TaskName
 from tasks.base import BridgeTask, Scope, Starter
 from tasks.start_run import note_never_started, start_run
@@ -151,7 +152,22 @@ class _Hand:
             worker=self._worker,
         )
         wake_attempts.labels(wake.rung, "deferred").inc()
+        self._tell(wake)
         return story(wake)
+
+    def _tell(self, wake: Wake) -> None:
+        """Say at the terminal what its human holds up, or that nothing is held up any more."""
+        if self._runtime is None or wake.rung is not Rung.LIVE or wake.session_id is None:
+            return
+        again_in_s = None
+        if wake.state is WakeState.PENDING:
+            recheck_s = self._deps.policies.current(self._workspace_id).defer_recheck_s
+            asked = (
+                wake.due_at - wake.since if wake.reason is WaitReason.HUMAN else timedelta(seconds=recheck_s)
+            )
+            again_in_s = max(0.0, asked.total_seconds())
+        session = SessionRef(self._workspace_id, wake.agent_id, wake.session_id)
+        self._runtime.tell(session, Waits(self._wake_id, wake.why or "", again_in_s))
 
     def _hand_over(self, runtime: Runtime, session: SessionRef, begun: Begun) -> Handed:
         left_s = self._left_s(begun)
@@ -177,6 +193,7 @@ class _Hand:
     def _settle(self, begun: Begun, handed: Handed) -> str:
         crash_point(self._settings, "before_settle")
         wake = self._record(begun, handed)
+        self._tell(wake)
         touched = handed.evidence is not Evidence.NOT_TOUCHED
         wake_attempts.labels(
             begun.attempt.rung.value, _TRIED[begun.attempt.rung] if touched else "deferred"
@@ -198,6 +215,7 @@ class _Hand:
                     evidence=handed.evidence,
                     reason=handed.reason,
                     why=handed.why,
+                    by=handed.by,
                     worker=self._worker,
                 )
             except (Conflict, Unavailable):

@@ -28,7 +28,8 @@ from bridge.adapters.presets import NAME_FORM
 from bridge.adapters.presets.catalogue import Catalogue
 from bridge.adapters.runtimes.command import RunBook
 from bridge.adapters.runtimes.orphans import sessions_by_hand
-from bridge.adapters.runtimes.pty import PtyRuntime, PtyServer
+from bridge.adapters.runtimes.pty import PtyServer
+from bridge.adapters.runtimes.pty_runtime import PtyRuntime
 from bridge.adapters.runtimes.webhook import WebhookRuntime
 from bridge.bootstrap import Container
 from bridge.commands.attach_session import attach_session

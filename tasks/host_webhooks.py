@@ -26,7 +26,7 @@ from bridge.commands.report_service_gone import report_service_gone
 from bridge.core.errors import Conflict
 from bridge.core.host import BoundService
 from bridge.core.states import Rung
-from bridge.ports.runtime import Handed, Line, Probed, Runtime, SessionRef
+from bridge.ports.runtime import Handed, Line, Probed, Runtime, SessionRef, Waits
 
 log = structlog.get_logger(__name__)
 
@@ -136,6 +136,11 @@ class Runtimes:
     def hand_over(self, session: SessionRef, line: Line) -> Handed:
         """By the session's own runtime."""
         return self._of(session).hand_over(session, line)
+
+    def tell(self, session: SessionRef, waits: Waits) -> None:
+        """Where there is a terminal; a service has nobody to tell."""
+        if self._is_terminal(session):
+            self._terminals.tell(session, waits)
 
     def _of(self, session: SessionRef) -> Runtime:
         return self._terminals if self._is_terminal(session) else self._services

@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from bridge.adapters.runtimes.pty import PtyRuntime, PtyServer
+from bridge.adapters.runtimes.pty import PtyServer
+from bridge.adapters.runtimes.pty_runtime import PtyRuntime
 from bridge.config import inherited_environment
 from bridge.conformance.truth import Truth, until
 from bridge.conformance.window import Window

@@ -62,6 +62,15 @@ class Handed:
     by: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """A wake that waits for something at a session, in words; `again_in_s` None: it waits there no more."""
+
+    key: str
+    why: str = ""
+    again_in_s: float | None = None
+
+
 class Runtime(Protocol):
     """One kind of runtime on one host."""
 
@@ -71,4 +80,8 @@ class Runtime(Protocol):
 
     def hand_over(self, session: SessionRef, line: Line) -> Handed:
         """Hand the line over, by its deadline."""
+        ...
+
+    def tell(self, session: SessionRef, waits: Waits) -> None:
+        """Say at the session what waits, where there is a human to say it to. Never fails, never waits long."""
         ...

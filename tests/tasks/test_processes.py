@@ -149,8 +149,13 @@ def test_a_human_defers_and_the_keeper_rings_the_recheck(
     wake = world.post(thread).wakes[0].wake_id
     until(lambda: world.wake(wake)["reason"] == "human", "deferred")
     assert not wrapper.typed
+    until(lambda: wrapper.told, "the human told of it")
+    told = wrapper.told[0]
+    assert (told["wakes"], told["why"]) == (1, "a human typed 1 s ago")
+    assert 1 <= told["again_in_s"] <= 5
     wrapper.human_idle_s = 60.0
     until(lambda: wrapper.typed, "the line typed after the recheck")
+    until(lambda: wrapper.told[-1]["wakes"] == 0, "the human told that nothing waits")
 
 
 @pytest.mark.parametrize("fault", [signal.SIGSTOP, signal.SIGKILL], ids=["frozen", "dead"])

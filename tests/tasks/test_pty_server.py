@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge.adapters.runtimes.pty import LINE_BYTES_MAX, PtyRuntime, PtyServer
+from bridge.adapters.runtimes.pty import LINE_BYTES_MAX, PtyServer
+from bridge.adapters.runtimes.pty_runtime import PtyRuntime
 from bridge.bootstrap import Container
 from bridge.core.states import Evidence, WaitReason
 from bridge.ports.runtime import Line, SessionRef

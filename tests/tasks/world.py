@@ -176,6 +176,7 @@ class Wrapper:
     result: str = "accepted"
     typed: list[dict[str, Any]] = field(default_factory=list)
     at: list[float] = field(default_factory=list)
+    told: list[dict[str, Any]] = field(default_factory=list)
     greeting: dict[str, Any] = field(default_factory=dict)
 
     def dial(self, **more: object) -> "Wrapper":
@@ -244,6 +245,9 @@ class Wrapper:
         if message["op"] == "status":
             quiet = {"human_idle_s": self.human_idle_s, "stopped": False, "draining": False}
             return {"op": "status", "screen": self.screen} | quiet
+        if message["op"] == "waiting":
+            self.told.append(message)
+            return None
         self.typed.append(message)
         self.at.append(time.monotonic())
         if self.result == "silence":

@@ -29,11 +29,9 @@ from typing import Any, Final
 
 import structlog
 
-from bridge.adapters.runtimes.pty_words import evidence, judge
 from bridge.core.errors import BridgeError, Conflict, InvalidArgument, OurError, Unauthorized
-from bridge.core.states import Evidence, WaitReason
 from bridge.ports.hosts import Registered, Registrar
-from bridge.ports.runtime import Handed, Line, Probed, SessionRef
+from bridge.ports.runtime import SessionRef
 
 log = structlog.get_logger(__name__)
 
@@ -44,9 +42,6 @@ EVENTS_WAITING_MAX: Final = 8
 REGISTER_S: Final = 5.0
 SEND_S: Final = 2
 CLOSE_S: Final = 2.0
-STATUS_S: Final = 2.0
-WAIT_S: Final = 3.0
-ANSWER_GRACE_S: Final = 1.0
 _PEER = struct.Struct("3i")
 
 Message = dict[str, Any]
@@ -358,43 +353,3 @@ class PtyServer:
             log.warning("link.not_heard", why=error.detail)
         except Exception:
             log.exception("link.not_heard")
-
-
-class PtyRuntime:
-    """The Runtime over the server's links. `typing` is called when the line is on its way (a rehearsal's hook)."""
-
-    def __init__(self, server: PtyServer, *, typing: Callable[[], None] = lambda: None) -> None:
-        self._server, self._typing = server, typing
-
-    def probe(self, session: SessionRef, *, quiet_s: float, force: bool = False) -> Probed:
-        """Ask the wrapper how its screen looks and how long its human has been quiet."""
-        link = self._server.link(session)
-        if link is None:
-            return Probed(free=False, reason=WaitReason.SEAT, why="its terminal is not connected", here=False)
-        try:
-            return judge(link.ask({"op": "status"}, STATUS_S), quiet_s=quiet_s, force=force)
-        except LinkLost as lost:
-            return Probed(free=False, reason=WaitReason.SEAT, why=lost.detail, here=False)
-
-    def hand_over(self, session: SessionRef, line: Line) -> Handed:
-        """Have the wrapper type the line, if its box is empty; what it saw is the evidence."""
-        link = self._server.link(session)
-        if link is None:
-            return Handed(Evidence.GONE, WaitReason.SEAT, "its terminal is not connected")
-        question = {
-            "op": "inject",
-            "key": line.key,
-            "text": line.text,
-            "quiet_s": line.quiet_s,
-            "wait_s": min(WAIT_S, line.deadline_s / 2),
-            "look_first": line.look_first,
-            "may_type": line.may_type,
-            "force": line.force,
-            "deadline_s": line.deadline_s,
-        }
-        try:
-            return evidence(link.ask(question, line.deadline_s + ANSWER_GRACE_S, self._typing))
-        except LinkLost as lost:
-            if lost.sent:
-                return Handed(Evidence.UNVERIFIED, WaitReason.BUSY, lost.detail)
-            return Handed(Evidence.GONE, WaitReason.SEAT, lost.detail)

@@ -36,7 +36,7 @@ from bridge.adapters.runtimes.webhook_sign import SecretError, headers, read_sec
 from bridge.adapters.runtimes.webhook_way import AddressRefusedError, CheckedWay, Deadline, Resolve, look_up
 from bridge.adapters.tokens import wall_clock
 from bridge.core.states import Evidence, WaitReason
-from bridge.ports.runtime import Handed, Line, Probed, SessionRef
+from bridge.ports.runtime import Handed, Line, Probed, SessionRef, Waits
 
 log = structlog.get_logger(__name__)
 
@@ -170,6 +170,9 @@ class WebhookRuntime:
             return self._post(service, line, deadline)
         finally:
             turns.release()
+
+    def tell(self, session: SessionRef, waits: Waits) -> None:
+        """A service has nobody who would look."""
 
     def _post(self, service: Service, line: Line, deadline: Deadline) -> Handed:
         data = service.data
