@@ -24,7 +24,7 @@ from bridge.commands.move_run import move_run
 from bridge.commands.rouse_wake import rouse_wake
 from bridge.core.errors import BridgeError, Conflict, NotFound
 from bridge.core.run import Ended, Event, Proved, Run, Started
-from bridge.core.states import Rung, RunResult
+from bridge.core.states import Rung, RunResult, SessionFound
 from bridge.ports.hosts import OpenRun
 from bridge.ports.runs import Runs, RunSpec
 
@@ -64,9 +64,17 @@ class RunReports:
         if run is not None and run.proved_at is not None:
             message_to_wake.observe((run.proved_at - run.begun_at).total_seconds())
 
-    def ended(self, spec: RunSpec, *, status: int | None, result: str, why: str) -> None:
+    def ended(
+        self,
+        spec: RunSpec,
+        *,
+        status: int | None,
+        result: str,
+        why: str,
+        found: SessionFound | None = None,
+    ) -> None:
         """Nothing of it lives: its slot is free, and those who wait for one look again."""
-        self.over(spec.workspace_id, spec.run_id, Ended(RunResult(result), status, why))
+        self.over(spec.workspace_id, spec.run_id, Ended(RunResult(result), status, why, found))
 
     def over(self, workspace_id: str, run_id: str, event: Ended) -> None:
         """A run has ended, whoever found that out."""

@@ -9,6 +9,7 @@ from bridge.core import session as session_core
 from bridge.core.agent import offer_seat
 from bridge.core.effects import AcceptAttempt, JudgeAttempt, TakeSeat
 from bridge.core.policy import Policy
+from bridge.core.states import SessionFound
 from bridge.core.wake import decide as decide_wake
 from bridge.core.wake_events import Accepted, RunOver
 from bridge.db.agent_store import change_agent, lock_agent, lock_session, seat_held, store_session
@@ -44,7 +45,7 @@ def move_run(deps: Deps, workspace_id: str, run_id: str, event: core.Event, *, w
                     note_outcome(uow, run.attempt_id, now, None)
                     _tell(uow, deps, policy, wakes, Accepted(run.attempt_id), now)
                 case JudgeAttempt():
-                    _end(uow, session, now)
+                    _end(uow, session, effect, now)
                     _judge(uow, deps, policy, wakes, effect, now)
         if isinstance(event, core.Ended):
             uow.roused.add(run.agent_id)
@@ -65,9 +66,9 @@ def _prove(
         store_session(uow, session[1], session[0], after, now)
 
 
-def _end(uow: UnitOfWork, session: FoundSession, now: datetime) -> None:
+def _end(uow: UnitOfWork, session: FoundSession, effect: JudgeAttempt, now: datetime) -> None:
     if session is not None:
-        after = session_core.decide(session[0], session_core.RunEnded(), now)
+        after = session_core.decide(session[0], session_core.RunEnded(effect.found), now)
         store_session(uow, session[1], session[0], after, now)
 
 
@@ -76,7 +77,8 @@ def _judge(
 ) -> None:
     for row in wakes:
         known = facts(uow, row.wake, row.host, policy, now)
-        event = RunOver(effect.attempt_id, effect.why, known)
+        elsewhere = effect.found is SessionFound.ELSEWHERE
+        event = RunOver(effect.attempt_id, effect.why, known, elsewhere)
         record(uow, deps.ids, policy, row, decide_wake(row.wake, event, policy, now), "run_over", now)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from bridge.core.states import Rung
+from bridge.core.states import Rung, SessionFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +49,11 @@ class AcceptAttempt:
 
 @dataclass(frozen=True, slots=True)
 class JudgeAttempt:
-    """The run of this attempt is over: the wakes that it told of are judged now."""
+    """The run of this attempt is over: the wakes that it told of are judged now, its session as `found` says."""
 
     attempt_id: str
     why: str
+    found: SessionFound | None = None
 
 
 @dataclass(frozen=True, slots=True)

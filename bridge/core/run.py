@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from bridge.core.effects import AcceptAttempt, JudgeAttempt, TakeSeat
-from bridge.core.states import Rung, RunResult, RunState
+from bridge.core.states import Rung, RunResult, RunState, SessionFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +73,12 @@ class EndAsked:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """No process of it lives."""
+    """No process of it lives. `found`: why it could not go on with its session, where it said so."""
 
     result: RunResult
     status: int | None = None
     why: str = ""
+    found: SessionFound | None = None
 
 
 Event = Started | Proved | EndAsked | Ended
@@ -124,7 +125,8 @@ def _ended(run: Run, event: Ended, now: datetime) -> Decision:
         run, state=RunState.ENDED, ended_at=now, result=event.result, exit_status=event.status, why=why
     )
     return Decision(
-        ended, (JudgeAttempt(run.attempt_id, f"its process ended before the message was read: {why}"),)
+        ended,
+        (JudgeAttempt(run.attempt_id, f"its process ended before the message was read: {why}", event.found),),
     )
 
 

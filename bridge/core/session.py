@@ -15,7 +15,11 @@ from bridge.core.errors import InvalidTransition
 from bridge.core.hold import Hold
 from bridge.core.ladder import SessionFacts
 from bridge.core.policy import Policy
-from bridge.core.states import SessionStatus
+from bridge.core.states import SessionFound, SessionStatus
+
+ELSEWHERE = "another program has it open"
+ELSEWHERE_S = 30.0
+"""A session that is open elsewhere is left alone for so long; then its program is asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,9 @@ class RunProved:
 
 @dataclass(frozen=True, slots=True)
 class RunEnded:
-    """No process of its run lives."""
+    """No process of its run lives. `found`: why it could not go on with the session, where it said so."""
+
+    found: SessionFound | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +165,23 @@ def _run_proved(session: Session, event: RunProved, now: datetime) -> Session:
 
 
 def _run_ended(session: Session, event: RunEnded, now: datetime) -> Session:
-    del event, now
-    return session if session.attached else replace(session, status=SessionStatus.OFFLINE)
+    if session.attached:
+        return session
+    ended = replace(session, status=SessionStatus.OFFLINE)
+    if event.found is SessionFound.GONE:
+        return replace(ended, resumable=False)
+    if event.found is SessionFound.ELSEWHERE:
+        return _left_alone(ended, now)
+    return ended
+
+
+def _left_alone(session: Session, now: datetime) -> Session:
+    """Nothing is started in it or beside it for a while; who holds it for longer does so still."""
+    until = now + timedelta(seconds=ELSEWHERE_S)
+    hold = session.hold(now)
+    if hold is not None and hold.until >= until:
+        return session
+    return replace(session, held_until=until, held_by=session.preset or "its program", held_why=ELSEWHERE)
 
 
 def _held(session: Session, event: Held, now: datetime) -> Session:

@@ -69,6 +69,13 @@ class RunResult(StrEnum):
     LOST = "lost"  # the hand that watched it vanished, and what was left was ended; or it could not start for now
 
 
+class SessionFound(StrEnum):
+    """What a program found that was to go on with a session, and could not."""
+
+    GONE = "gone"  # it does not know the session any more
+    ELSEWHERE = "elsewhere"  # another program has the session open
+
+
 class Evidence(StrEnum):
     """How far a hand came, as far as it can be shown."""
 

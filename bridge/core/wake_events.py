@@ -106,11 +106,12 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class RunOver:
-    """No process of the attempt's run lives any more."""
+    """No process of the attempt's run lives any more. `elsewhere`: another program has its session open."""
 
     attempt_id: str
     why: str
     facts: Facts
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,6 +217,11 @@ def burn(tried: Tried, rung: Rung) -> Tried:
     return replace(tried, spawn=tried.spawn + 1)
 
 
+def unburn(tried: Tried) -> Tried:
+    """The last resume was no try: the session was open elsewhere, and nothing was told of."""
+    return replace(tried, resume=max(0, tried.resume - 1))
+
+
 def deadline_at(wake: Wake, now: datetime, seconds: float) -> datetime:
     """A deadline, never past its death."""
     return min(now + timedelta(seconds=seconds), wake.dies_at)

@@ -51,6 +51,7 @@ from bridge.core.wake_judgement import (
     rung_of,
     seat_over,
     stopped,
+    unburn,
     wait,
     waiting,
     waits_in_vain,
@@ -355,7 +356,8 @@ def run_over(wake: Wake, event: RunOver, policy: Policy, now: datetime) -> Decis
     over = ended_by(wake, event.facts, now)
     if over:
         return over
-    again = replace(wake, tried=replace(wake.tried, spent=wake.tried.spent - {rung_of(wake)}))
+    tried = unburn(wake.tried) if event.elsewhere else wake.tried
+    again = replace(wake, tried=replace(tried, spent=tried.spent - {rung_of(wake)}))
     return _try_failed(again, event.why, event.facts, policy, now)
 
 

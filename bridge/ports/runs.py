@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from bridge.core.states import Rung
+from bridge.core.states import Rung, SessionFound
 
 # A run whose host's term was not renewed for this long is ended by its own shim.
 FENCE_S: Final = 15.0
@@ -54,8 +54,19 @@ class RunWatcher(Protocol):
         """The program said which session it is, and it is the right one."""
         ...
 
-    def ended(self, spec: RunSpec, *, status: int | None, result: str, why: str) -> None:
-        """Nothing of the run lives. `status`: exit code, -N for signal N, None where it is not known."""
+    def ended(
+        self,
+        spec: RunSpec,
+        *,
+        status: int | None,
+        result: str,
+        why: str,
+        found: SessionFound | None = None,
+    ) -> None:
+        """Nothing of the run lives. `status`: exit code, -N for signal N, None where it is not known.
+
+        `found`: why the program could not go on with the session, where it said so.
+        """
         ...
 
 

@@ -10,7 +10,7 @@ from bridge.core.agent import Agent, offer_seat
 from bridge.core.effects import AcceptAttempt, JudgeAttempt, TakeSeat
 from bridge.core.run import Run
 from bridge.core.session import Session
-from bridge.core.states import RunResult, WaitReason, WakeState
+from bridge.core.states import RunResult, SessionFound, WaitReason, WakeState
 from bridge.core.wake_events import Accepted, RunOver
 from bridge.simulation.engine import Steps
 from bridge.simulation.facts import HOST_SEEN_FOR
@@ -64,10 +64,13 @@ class RunShell(WakeShell):
                 for row in wakes:
                     yield from self.record(uow, row, Accepted(run.attempt_id), now)
             case JudgeAttempt():
-                self._change_session(uow, run, session_core.RunEnded())
+                self._change_session(uow, run, session_core.RunEnded(effect.found))
                 for row in wakes:
                     known = self.facts(uow, row, now)
-                    yield from self.record(uow, row, RunOver(effect.attempt_id, effect.why, known), now)
+                    elsewhere = effect.found is SessionFound.ELSEWHERE
+                    yield from self.record(
+                        uow, row, RunOver(effect.attempt_id, effect.why, known, elsewhere), now
+                    )
 
     def _change_session(self, uow: UnitOfWork, run: Run, event: session_core.Event) -> None:
         session: Session = uow.get("session", run.session_id)

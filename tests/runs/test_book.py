@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge.adapters.presets import preset_names
 from bridge.adapters.runtimes.command import PACKAGES
 from bridge.adapters.runtimes.shim import START
 from bridge.core.errors import Conflict, InvalidArgument, Unavailable
@@ -120,12 +121,28 @@ def test_presets_tell_what_they_can_start_and_broken_ones_nothing(world: World) 
     (folder / "broken.toml").write_text('name = "broken"\n[command]\nspawn = "true"\n')
     (folder / "open.toml").write_text('name = "open"\n[command]\nspawn = ["true"]\n')
     (folder / "open.toml").chmod(0o666)
-    found = world.book.presets()
-    assert found == {"scripted": ["resume", "spawn"], "half": ["spawn"]}
+    assert _own(world) == {"scripted": ["resume", "spawn"], "half": ["spawn"]}
     (folder / "open.toml").chmod(0o600)
     (folder / "half.toml").write_text('name = "half"\n[command]\nresume = ["true"]\n')
-    found = world.book.presets()
-    assert found == {"scripted": ["resume", "spawn"], "half": ["resume"], "open": ["spawn"]}
+    assert _own(world) == {"scripted": ["resume", "spawn"], "half": ["resume"], "open": ["spawn"]}
+
+
+def _own(world: World) -> dict[str, list[str]]:
+    """What it can start; of the built-in ones nobody knows which programs this machine has."""
+    return {name: rungs for name, rungs in world.book.presets().items() if name not in preset_names()}
+
+
+def test_a_preset_is_told_only_where_its_program_is(world: World) -> None:
+    folder = world.settings.presets_dir
+    (folder / "absent.toml").write_text(
+        'name = "absent"\n[command]\nresume = ["true"]\nspawn = ["./nowhere/agent"]\nenvironment = ["PATH"]\n'
+    )
+    (folder / "late.toml").write_text(
+        f'name = "late"\n[command]\nspawn = ["my-agent"]\n[command.set]\nPATH = "{folder}"\n'
+    )
+    assert _own(world) == {"absent": ["resume"]}
+    (folder / "my-agent").symlink_to("/bin/true")
+    assert _own(world) == {"absent": ["resume"], "late": ["spawn"]}
 
 
 def test_a_run_that_was_given_up_is_not_started_late(world: World) -> None:

@@ -11,7 +11,7 @@ from bridge.adapters.runtimes.shim_proof import Proof, Rule
 from bridge.core.states import Rung
 from tests.runs.world import World
 
-RULE = Rule(event={"type": "thread.started"}, field="thread_id")
+RULE = Rule(event={"type": "thread.started"}, field="thread_id", form=None)
 CODEX = {"identity": {"match": "json", "field": "thread_id", "event": {"type": "thread.started"}}}
 
 

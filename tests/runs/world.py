@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from bridge.adapters.runtimes.command import RunBook
 from bridge.config import Settings
 from bridge.core.errors import Unavailable
-from bridge.core.states import Rung
+from bridge.core.states import Rung, SessionFound
 from bridge.ports.runs import RunSpec
 
 PROGRAMS = Path(__file__).resolve().parent / "programs"
@@ -83,8 +83,17 @@ class Recorder:
     def proved(self, spec: RunSpec, native_id: str) -> None:
         self._note(spec, "proved", native_id=native_id)
 
-    def ended(self, spec: RunSpec, *, status: int | None, result: str, why: str) -> None:
-        self._note(spec, "ended", status=status, result=result, why=why)
+    def ended(
+        self,
+        spec: RunSpec,
+        *,
+        status: int | None,
+        result: str,
+        why: str,
+        found: SessionFound | None = None,
+    ) -> None:
+        said = {} if found is None else {"found": found}
+        self._note(spec, "ended", status=status, result=result, why=why, **said)
 
     def _note(self, spec: RunSpec, event: str, **facts: object) -> None:
         with self.lock:

@@ -7,22 +7,30 @@ Rules of this file:
 - No value of a placeholder becomes an option: an argument that would start with a value that starts with "-"
   is refused. The program itself is never named by a value.
 - Prompts never stand in argv: they come on stdin.
+- What a program says of its own failure is looked for as data says. A refusal counts only as long as it has not
+  shown whose session it is: until then nothing in its output comes from anybody else.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
+
+from bridge.core.states import SessionFound
 
 PLACEHOLDERS: Final = frozenset({"session_id", "native_id", "agent_id", "workspace_id", "run_id", "python"})
 NAMES: Final = ("chosen", "told")  # who names a new session: we, or the program
 RUNGS: Final = ("resume", "spawn")
 ARGUMENTS_MAX: Final = 200
 VARIABLES_MAX: Final = 200
+PATTERNS_MAX: Final = 20
 TEXT_MAX: Final = 8192
 RESERVED: Final = "BRIDGE_"
+REFUSALS: Final = frozenset(item.value for item in SessionFound)
 
 _PLACEHOLDER: Final = re.compile(r"\{([a-z_]+)\}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -45,8 +53,21 @@ class IdentityData:
 
 
 @dataclass(frozen=True, slots=True)
+class TroubleData:
+    """A line that tells of a failure, which the exit status may hide: it has these fields, and `field` is not empty."""
+
+    event: Mapping[str, str | int | bool]
+    field: str
+    says: str
+
+
+@dataclass(frozen=True, slots=True)
 class CommandData:
-    """How to start the program on each rung. Without `identity` its first line of output is the proof."""
+    """How to start the program on each rung. Without `identity` its first line of output is the proof.
+
+    `native_form`: what its names of sessions look like, as a pattern for the whole name. `refusals`: by what it found,
+    the patterns of a line with which it says that it cannot go on with a session.
+    """
 
     argv: Mapping[str, tuple[str, ...]]
     native: str = "chosen"
@@ -54,11 +75,28 @@ class CommandData:
     environment: tuple[str, ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
     identity: IdentityData | None = None
+    native_form: str | None = None
+    refusals: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    troubles: tuple[TroubleData, ...] = ()
+
+    def programs(self, worker: Mapping[str, str]) -> dict[str, bool]:
+        """By rung, whether there is the program that it starts, for a worker with these variables."""
+        allowed = worker.get("PATH") if "PATH" in self.environment else None
+        path = self.settings.get("PATH", allowed) or os.defpath
+        return {rung: _is_there(self.argv[rung][0], path) for rung in self.rungs}
+
+    def names_session(self, native_id: str) -> bool:
+        """Whether a session of this program can have that name."""
+        return self.native_form is None or bool(re.fullmatch(self.native_form, native_id))
 
     @property
     def rungs(self) -> list[str]:
         """What it can do."""
         return [rung for rung in RUNGS if rung in self.argv]
+
+
+def _is_there(program: str, path: str) -> bool:
+    return program.startswith("{") or shutil.which(program, path=path) is not None
 
 
 def fill(template: tuple[str, ...], values: Mapping[str, str]) -> list[str]:
@@ -80,7 +118,7 @@ def _filled(argument: str, values: Mapping[str, str]) -> str:
 
 def read_command(name: str, data: Mapping[str, Any]) -> CommandData:
     """The [command] of a preset, every value checked. Raises PresetError."""
-    known = {*RUNGS, "cwd", "environment", "set", "identity", "native"}
+    known = {*RUNGS, "cwd", "environment", "set", "identity", "native", "native_form", "refusals", "troubles"}
     if data.keys() - known:
         _refuse(name, f"has unknown fields: {', '.join(sorted(data.keys() - known))}")
     argv = {rung: _argv(name, rung, data[rung]) for rung in RUNGS if rung in data}
@@ -96,7 +134,15 @@ def read_command(name: str, data: Mapping[str, Any]) -> CommandData:
     if cwd is not None and not (_text(cwd) and cwd.startswith("/")):
         _refuse(name, "cwd is an absolute path")
     return CommandData(
-        argv, native, cwd, _variables(name, data), _settings(name, data.get("set", {})), identity
+        argv,
+        native,
+        cwd,
+        _variables(name, data),
+        _settings(name, data.get("set", {})),
+        identity,
+        _pattern(name, "native_form", data["native_form"]) if "native_form" in data else None,
+        _refusals(name, data.get("refusals", {})),
+        _troubles(name, data.get("troubles", [])),
     )
 
 
@@ -129,12 +175,53 @@ def _settings(name: str, given: object) -> Mapping[str, str]:
 def _identity(name: str, given: object) -> IdentityData:
     if not isinstance(given, dict) or not given.keys() <= {"match", "event", "field"}:
         _refuse(name, "identity has match, event and field, nothing else")
-    event = given.get("event", {})
-    if given.get("match") != "json" or not _text(given.get("field")) or not isinstance(event, dict):
-        _refuse(name, "identity needs match = 'json' and field = 'NAME'; event is a table")
-    if not all(isinstance(value, str | int | bool) for value in event.values()):
-        _refuse(name, "identity: the fields of event are texts, whole numbers or booleans")
-    return IdentityData(dict(event), given["field"])
+    if given.get("match") != "json" or not _text(given.get("field")):
+        _refuse(name, "identity needs match = 'json' and field = 'NAME'")
+    return IdentityData(_event(name, "identity", given.get("event", {})), given["field"])
+
+
+def _event(name: str, what: str, given: object) -> Mapping[str, str | int | bool]:
+    if not isinstance(given, dict):
+        _refuse(name, f"{what}: event is a table")
+    if not all(isinstance(value, str | int | bool) for value in given.values()):
+        _refuse(name, f"{what}: the fields of event are texts, whole numbers or booleans")
+    return dict(given)
+
+
+def _refusals(name: str, given: object) -> Mapping[str, tuple[str, ...]]:
+    if not isinstance(given, dict) or not given.keys() <= REFUSALS:
+        _refuse(name, f"refusals has {', '.join(sorted(REFUSALS))}, nothing else")
+    for found, patterns in given.items():
+        if not isinstance(patterns, list) or not 0 < len(patterns) <= PATTERNS_MAX:
+            _refuse(name, f"refusals: {found} is a list of patterns")
+    return {
+        found: tuple(_pattern(name, f"refusals: {found}", one) for one in patterns)
+        for found, patterns in given.items()
+    }
+
+
+def _troubles(name: str, given: object) -> tuple[TroubleData, ...]:
+    if not isinstance(given, list) or len(given) > PATTERNS_MAX:
+        _refuse(name, "troubles is a list of tables")
+    return tuple(_trouble(name, one) for one in given)
+
+
+def _trouble(name: str, given: object) -> TroubleData:
+    if not isinstance(given, dict) or given.keys() != {"event", "field", "says"}:
+        _refuse(name, "each of troubles has event, field and says, nothing else")
+    if not _text(given["field"]) or not _text(given["says"]):
+        _refuse(name, "troubles: field and says are texts")
+    return TroubleData(_event(name, "troubles", given["event"]), given["field"], given["says"])
+
+
+def _pattern(name: str, what: str, given: object) -> str:
+    if not isinstance(given, str) or not _text(given):
+        _refuse(name, f"{what} is a pattern")
+    try:
+        re.compile(given)
+    except re.error as error:
+        _refuse(name, f"{what}: {error}")
+    return given
 
 
 def _variable(given: object) -> bool:

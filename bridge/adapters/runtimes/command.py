@@ -31,7 +31,7 @@ import structlog
 
 import bridge
 from bridge.adapters.presets.catalogue import Catalogue
-from bridge.adapters.runtimes.command_spec import Place, make_order, marks
+from bridge.adapters.runtimes.command_spec import Place, check, command_of, make_order, marks
 from bridge.adapters.runtimes.descent import boot_clock
 from bridge.adapters.runtimes.orphans import SHIM_MARK, kill_left, marked
 from bridge.adapters.runtimes.run_files import RunFiles
@@ -78,7 +78,7 @@ class RunBook:
         self._lock = threading.RLock()
         self._held: dict[str, Held] = {}
         self._refused: OrderedDict[str, None] = OrderedDict()
-        self._catalogue = Catalogue(settings.presets_dir)
+        self.catalogue = Catalogue(settings.presets_dir, self._environment)
         self._files = RunFiles(settings)
         self._renewed_at = clock()
         self._closed = False
@@ -102,7 +102,7 @@ class RunBook:
 
     def presets(self) -> dict[str, list[str]]:
         """The presets that can start something here, and on which rungs; broken ones are left out, and logged."""
-        return self._catalogue.startable()
+        return self.catalogue.startable()
 
     def start_by(self) -> float:
         """When the term, as it is known now, ends for what is started here."""
@@ -115,11 +115,15 @@ class RunBook:
         Unavailable for what cannot start now. When it raises, nothing was started and nothing will be told.
         """
         place = self._files.place(spec.run_id)
-        order = make_order(spec, self._settings, self._environment, place, self._renewed_at, self._fence_s)
+        check(spec)
+        command = command_of(spec, self._settings)
+        order = make_order(
+            spec, command, self._settings, self._environment, place, self._renewed_at, self._fence_s
+        )
         now = self._clock()
         if now >= order["fence_at"]:
             raise Unavailable("this host's term is over: nothing is started")
-        held = Held(spec, place, order, now + spec.kill_after_s + spec.kill_grace_s + OVERDUE_S)
+        held = Held(spec, place, order, command, now + spec.kill_after_s + spec.kill_grace_s + OVERDUE_S)
         held.token_at = now + half_life(spec.token)
         held.renewed_at = order["fence_at"] - self._fence_s
         self._take(held)

@@ -32,6 +32,7 @@ RUN_ID: Final = "BRIDGE_RUN_ID"
 HOST_NAME: Final = "BRIDGE_HOST_NAME"
 TOKEN_FILE: Final = "BRIDGE_TOKEN_FILE"  # noqa: S105 - the name of a variable
 
+_NAMED: Final = "{native_id}"
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - looked up, not bound
 
@@ -92,15 +93,18 @@ def command_of(spec: RunSpec, settings: Settings) -> CommandData:
 
 def make_order(
     spec: RunSpec,
+    command: CommandData,
     settings: Settings,
     worker: Mapping[str, str],
     place: Place,
     renewed_at: float,
     fence_s: float,
 ) -> Order:
-    """The order for the shim. Raises InvalidArgument."""
-    check(spec)
-    command = command_of(spec, settings)
+    """The order for the shim, of a spec that was checked. Raises InvalidArgument."""
+    if _NAMED in "".join(command.argv[spec.rung.value]) and not command.names_session(spec.native_id):
+        raise InvalidArgument(
+            f"{spec.native_id!r} is no name of a session of {spec.preset}", path="native_id"
+        )
     try:
         argv = fill(command.argv[spec.rung.value], _values(spec))
     except ArgumentError as error:
@@ -112,7 +116,9 @@ def make_order(
         prompt=spec.prompt,
         native_id=spec.native_id,
         told=command.native == "told" and spec.rung is Rung.SPAWN,
-        identity=Rule(event=dict(command.identity.event), field=command.identity.field)
+        identity=Rule(
+            event=dict(command.identity.event), field=command.identity.field, form=command.native_form
+        )
         if command.identity
         else None,
         kill_after_s=spec.kill_after_s,

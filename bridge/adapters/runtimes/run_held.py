@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from bridge.adapters.presets.command import CommandData
 from bridge.adapters.runtimes.command_spec import Place
 from bridge.adapters.runtimes.descent import Process
 from bridge.adapters.runtimes.shim_agent import Order
@@ -35,6 +36,7 @@ class Held:
     spec: RunSpec
     place: Place
     order: Order
+    command: CommandData
     overdue_at: float  # its shim should have ended it long ago
     shim: subprocess.Popen[bytes] | None = None
     link: socket.socket | None = None
@@ -44,6 +46,7 @@ class Held:
     renewed_at: float = -math.inf  # the renewal that its shim knows of
     asked: str = ""  # why it was asked to end
     started: bool = False
+    proved: bool = False
     hung_up_at: float | None = None  # the line is dead since
     last_word: tuple[int | None, str, str] | None = None
     seen: list[Process] = field(default_factory=list)

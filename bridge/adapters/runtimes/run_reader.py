@@ -23,10 +23,12 @@ from typing import Any, Final
 import structlog
 
 from bridge.adapters.runtimes.orphans import kill_left, marked, seen_below
+from bridge.adapters.runtimes.run_ending import found_by, trouble_in
 from bridge.adapters.runtimes.run_files import RunFiles
 from bridge.adapters.runtimes.run_held import Held
 from bridge.adapters.runtimes.shim import GONE_GRACE_S
-from bridge.ports.runs import CRASHED, KILLED, LOST, RESULTS, RunWatcher
+from bridge.core.states import SessionFound
+from bridge.ports.runs import CRASHED, EXITED, KILLED, LOST, RESULTS, RunWatcher
 
 CHUNK: Final = 64 * 1024
 LOOK_S: Final = 0.25  # between looks at what runs below the shims
@@ -179,6 +181,7 @@ class Reader:
                 )
             case "proved":
                 native_id = str(line["native_id"])
+                held.proved = True
                 self._add(held, lambda: watcher.proved(spec, native_id))
             case "ended" if line["result"] in RESULTS:
                 status = line["status"]
@@ -257,12 +260,23 @@ class Reader:
         with self._lock:
             held.over = True
             self._files.drop_token(held.place)
+        found, said = _said_itself(held, result)
+        words = f"{why}; {said}" if said else why
 
         def telling() -> None:
-            self._watcher.ended(held.spec, status=status, result=result, why=why)
+            self._watcher.ended(held.spec, status=status, result=result, why=words, found=found)
             held.taken = True
 
         self._add(held, telling)
+
+
+def _said_itself(held: Held, result: str) -> tuple[SessionFound | None, str]:
+    """What a program that ended by itself said of its failure."""
+    if result not in {EXITED, CRASHED}:
+        return None, ""
+    if held.proved:
+        return None, trouble_in(held.command, held.place.log)
+    return found_by(held.command, held.place.log)
 
 
 def _boot_id() -> str:

@@ -9,6 +9,7 @@ Rules of this file:
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Final, TypedDict
 
 LINE_BYTES_MAX: Final = 64 * 1024  # a longer line proves nothing
@@ -17,10 +18,11 @@ NATIVE_ID_MAX: Final = 200
 
 
 class Rule(TypedDict):
-    """Which line of stdout says the session: the first JSON object with these fields, and where in it."""
+    """Which line of stdout says the session: the first JSON object with these fields, where in it, and its form."""
 
     event: dict[str, Any]
     field: str
+    form: str | None  # a pattern for the whole name
 
 
 class Proof:
@@ -70,7 +72,7 @@ class Proof:
             return
         self.open = False
         value = said.get(self._rule["field"])
-        if not _proper(value):
+        if not _proper(value, self._rule["form"]):
             self.wrong = "did not say which session it is"
         elif not self._told and value != self._native_id:
             self.wrong = "answered as another session"
@@ -81,5 +83,7 @@ class Proof:
 _NOTHING = object()
 
 
-def _proper(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= NATIVE_ID_MAX and value.isprintable()
+def _proper(value: object, form: str | None) -> bool:
+    if not isinstance(value, str) or not 0 < len(value) <= NATIVE_ID_MAX or not value.isprintable():
+        return False
+    return form is None or bool(re.fullmatch(form, value))
