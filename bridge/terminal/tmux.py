@@ -79,6 +79,7 @@ def attach(options: AttachOptions, client: SessionClient, say: Callable[[str], N
             parts = Parts(
                 pane=pane,
                 hold=Hold(pane, os.getpid()),
+                status=status,
                 tenant=tenant,
                 judge=judge_for(options.rules),
                 injector=session.injector,

@@ -24,6 +24,7 @@ from bridge.terminal.terms import Act, Step, View
 from bridge.terminal.tmux_hold import Hold, pause
 from bridge.terminal.tmux_pane import Look, Pane, PaneGone, TmuxError, TmuxSilent
 from bridge.terminal.tmux_process import Tenant, modes_of
+from bridge.terminal.tmux_status import StatusLine
 from bridge.terminal.verdict import AT_PROMPT, Frame, Judge, Seen, Verdict
 
 LOOK_S: Final = 1.0
@@ -54,6 +55,7 @@ class Parts:
 
     pane: Pane
     hold: Hold
+    status: StatusLine
     tenant: Tenant
     judge: Judge
     injector: Injector
@@ -136,6 +138,7 @@ class PaneRelay:
         self._hear_human(seen)
         self._judge(seen)
         self._seen = seen
+        self._p.status.tick(self._now)
         unsettled = self._now - self._since < LOOK_S
         self._look_at = self._now + (LOOK_UNSETTLED_S if unsettled else LOOK_S)
 
@@ -231,6 +234,7 @@ class PaneRelay:
         if messages:
             self._see()
         for message in messages if seat is self._seat else ():
+            self._p.status.heard(message, self._now)
             seat.control.handle(message, Situation(self._view(), draining=self._leaving), self._now)
         if seat.link.fileno() is None:
             seat.control.lost()

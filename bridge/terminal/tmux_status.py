@@ -9,6 +9,8 @@ Rules of this file:
 import contextlib
 from typing import Final
 
+from bridge.terminal.link import Message
+from bridge.terminal.notice import AGAIN_S_MAX, LAPSE_S, WAKES_MAX, notice_text
 from bridge.terminal.tmux_pane import Pane, TmuxError
 
 _SHOWN: Final = "#{?@bridge,#{@bridge} ,}"
@@ -22,6 +24,7 @@ class StatusLine:
         """Put our word in front, unless it is there already."""
         self._pane, self._session_id = pane, session_id
         self._told = ""
+        self._wakes, self._why, self._again_at = 0, "", 0.0
         self._before: str | None = None
         self._changed = False
         with contextlib.suppress(TmuxError):
@@ -31,8 +34,24 @@ class StatusLine:
                 pane.tmux.call("set-option", "-t", session_id, "status-right", _SHOWN + shown)
                 self._changed = True
 
-    def tell(self, text: str) -> None:
-        """Show this; nothing: show nothing."""
+    def heard(self, message: Message, now: float) -> None:
+        """Take the host's word for what waits, among all that it says."""
+        if message.get("op") != "waiting":
+            return
+        wakes, why, again_s = message.get("wakes"), message.get("why"), message.get("again_in_s")
+        self._wakes = min(wakes, WAKES_MAX) if isinstance(wakes, int) else 0
+        self._why = why if isinstance(why, str) else ""
+        seconds = float(again_s) if isinstance(again_s, int | float) else 0.0
+        self._again_at = now + min(max(0.0, seconds), AGAIN_S_MAX)
+        self.tick(now)
+
+    def tick(self, now: float) -> None:
+        """Count down, and stop some seconds after the time has come."""
+        if now >= self._again_at + LAPSE_S:
+            self._wakes = 0
+        self._tell(notice_text(self._wakes, self._why, self._again_at - now) if self._wakes > 0 else "")
+
+    def _tell(self, text: str) -> None:
         if text != self._told:
             with contextlib.suppress(TmuxError):
                 self._pane.tell(text[:_CHARS_MAX])
@@ -40,7 +59,7 @@ class StatusLine:
 
     def restore(self) -> None:
         """Leave it as it was."""
-        self.tell("")
+        self._tell("")
         if self._changed:
             where = ("set-option", "-t", self._session_id)
             back = ("-u", "status-right") if self._before is None else ("status-right", self._before)

@@ -316,3 +316,11 @@ def test_a_pane_that_is_not_the_agents_is_refused(
     assert world.exit_code() == 1
     world.until(lambda: said in world.said())
     assert world.host.registrations == []
+
+
+def test_the_status_line_says_what_waits(world: TmuxWorld) -> None:
+    human = world.line_agent().serve().ready().human()
+    world.host.send({"op": "waiting", "wakes": 2, "why": "a human typed #[bg=red] 50%", "again_in_s": 9.0})
+    world.until(lambda: "2 wakes wait: you typed [bg=red] 50" in human.text)
+    world.host.send({"op": "waiting", "wakes": 0, "why": "", "again_in_s": 0.0})
+    world.until(lambda: "wakes wait" not in human.text)
