@@ -97,19 +97,19 @@ class Hold:
             self._pane.tmux.call("unbind-key", "-a", "-q", "-T", self._name)
 
     def _hand_over_lines(self) -> None:
-        """Hand over what ends in Enter, still holding: letters and Enter in one burst would be a pasted text."""
-        tmux, pane = self._pane.tmux, self._pane.id
+        """Hand over what was typed, still holding, with a gap before each Enter: in one burst it would be a paste."""
+        tmux, out = self._pane.tmux, f"{self._name}-out"
         while time.monotonic() < self._until:
             try:
-                held = tmux.call("save-buffer", "-b", self._name, "-", ";", "delete-buffer", "-b", self._name)
+                # Taken by another name in one step: reading takes longer than the next key.
+                tmux.call("set-buffer", "-b", self._name, "-n", out)
+                held = tmux.call("save-buffer", "-b", out, "-", ";", "delete-buffer", "-b", out)
             except TmuxError:  # nobody typed
                 return
             for piece in _PIECES.findall(held):
-                given = ("load-buffer", "-b", f"{self._name}-out", "-", ";")
                 with contextlib.suppress(TmuxError):
-                    tmux.call(
-                        *given, "paste-buffer", "-r", "-d", "-b", f"{self._name}-out", "-t", pane, given=piece
-                    )
+                    load = ("load-buffer", "-b", out, "-", ";")
+                    tmux.call(*load, "paste-buffer", "-r", "-d", "-b", out, "-t", self._pane.id, given=piece)
                 pause(GAP_S)
 
     def _bind(self, seen: Look) -> None:

@@ -324,3 +324,18 @@ def test_the_status_line_says_what_waits(world: TmuxWorld) -> None:
     world.until(lambda: "2 wakes wait: you typed [bg=red] 50" in human.text)
     world.host.send({"op": "waiting", "wakes": 0, "why": "", "again_in_s": 0.0})
     world.until(lambda: "wakes wait" not in human.text)
+
+
+def test_somebody_who_types_on_and_on_loses_no_letter(world: TmuxWorld) -> None:
+    human = world.line_agent().serve().ready().human()
+    typed = []
+    for turn in range(6):
+        number = world.host.inject(f"wake-{turn}", f"line {turn}", quiet_s=0.0)
+        world.until(lambda turn=turn: f"line {turn}" in world.picture())
+        typed.append(f"the quick brown fox of turn {turn} jumps over it")
+        for letter in f"{typed[-1]}\r":
+            human.type(letter.encode())
+            world.pump(0.015)
+        assert world.answered(number)["result"] == "accepted"
+        world.until(lambda: world.lines()[-1:] == typed[-1:])
+    assert world.lines() == [line for turn in range(6) for line in (f"line {turn}", typed[turn])]
