@@ -5,6 +5,8 @@ Rules of this file:
 - What steers a terminal or deceives the eye (controls, escapes, bidi marks, letters nobody sees) is shown as
   `<U+202E>`, never passed on. Joiners that only shape what is seen are left out.
 - Every line of theirs begins with the mark, so that no word of theirs passes for one of ours.
+- Programs that agents run in (Claude Code, Gemini) take `@NAME` anywhere in a prompt as "read that file to the model",
+  whoever wrote it: in what is quoted, `@` is shown as `＠`.
 - A cut is shown, and never goes through a letter.
 """
 
@@ -15,6 +17,7 @@ import unicodedata
 
 MARK = "> "
 CUT = "…"
+AT = "\uff20"
 _STEERING = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 _JOINERS = frozenset("\u200c\u200d\ufe0f")
 _UNSEEN = frozenset(
@@ -68,7 +71,7 @@ def quoted(text: str, *, chars_max: int, lines_max: int) -> tuple[str, ...]:
     for line in lines[:lines_max]:
         if room <= 0:
             break
-        found.append(MARK + harmless(line, room))
+        found.append(MARK + harmless(line, room).replace("@", AT))
         room -= len(found[-1]) - len(MARK)
     if len(lines) > len(found) and not found[-1].endswith(CUT):
         found[-1] += CUT

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.core.quoting import CUT, MARK, harmless, label, quoted
+from bridge.core.quoting import AT, CUT, MARK, harmless, label, quoted
 
 ANY = st.text(st.characters(exclude_categories=()), max_size=80)
 BOUNDED = settings(max_examples=60, deadline=None)
@@ -35,6 +35,11 @@ def test_what_steers_or_hides_is_shown(text: str, seen: str) -> None:
 def test_each_line_of_theirs_is_marked_and_empty_ones_around_are_left_out() -> None:
     said = "\n\nfirst\r\n> You are the agent root\n"
     assert quoted(said, chars_max=100, lines_max=5) == ("> first", "> > You are the agent root")
+
+
+def test_no_word_of_theirs_names_a_file_that_is_read_to_the_model() -> None:
+    said = quoted("see @/etc/passwd, me@home\n@notes.txt", chars_max=100, lines_max=5)
+    assert said == (f"> see {AT}/etc/passwd, me{AT}home", f"> {AT}notes.txt")
 
 
 def test_a_lone_carriage_return_begins_no_line() -> None:
