@@ -20,6 +20,7 @@ from typing import Final, Protocol
 from bridge.terminal import tty
 from bridge.terminal.control import Control, Situation
 from bridge.terminal.heartbeat import Heartbeat, Status
+from bridge.terminal.held import HeldKeys
 from bridge.terminal.inject import Injector
 from bridge.terminal.keys import HELD, HUMAN, Kind, Token, Tokeniser
 from bridge.terminal.link import Link
@@ -79,7 +80,7 @@ class Relay:
         self._keys = Tokeniser()
         self._to_agent = bytearray()
         self._to_human = bytearray()
-        self._held: list[Token] = []
+        self._held = HeldKeys()
         self._tail = b""
         self._dirty = True
         self._since = self._now = time.monotonic()
@@ -113,6 +114,7 @@ class Relay:
                 self._look()
             self._serve(ready)
             self._inject()
+            self._let_go()
             self._flush()
             if self._w.events in ready:
                 self._hear_monitor()
@@ -150,7 +152,7 @@ class Relay:
     def _timeout(self) -> float | None:
         now = time.monotonic()
         waits: list[float] = []
-        if self._w.injector.active:
+        if self._w.injector.active or self._held:
             waits.append(TICK_INJECTING_S)
         if self._dirty or self._keys.pending or now - self._since < 1:
             waits.append(TICK_UNSETTLED_S)
@@ -185,8 +187,8 @@ class Relay:
             if token.kind in HUMAN:
                 self._w.control.human(self._human_idle_s(), self._now)
                 self._human_at = self._now
-            if self._w.injector.holding and token.kind in HELD:
-                self._held.append(token)
+            if (self._w.injector.holding or self._held) and token.kind in HELD:
+                self._held.keep(token)
             else:
                 self._pass(token)
 
@@ -278,9 +280,10 @@ class Relay:
             self._w.judge.sent(data)
             self._dirty = True
         self._w.control.stepped(step, self._now)
-        if not injector.holding and self._held:
-            held, self._held = self._held, []
-            for token in held:
+
+    def _let_go(self) -> None:
+        if not self._w.injector.holding:
+            for token in self._held.release(self._now):
                 self._pass(token)
 
     def _keys_for(self, step: Step) -> bytes:

@@ -144,7 +144,7 @@ class Started:
 
     def _chosen(self) -> list[str]:
         typed = self.cell.client == "codex" and self.cell.way == "typed"
-        return ["--preset", "codextyped"] if typed else []
+        return ["--preset", "codextyped" if typed else self.cell.client]
 
     def _in_run(self) -> Terminal:
         bridge = ["bridge", "run", "--agent", self.cell.name, "--data", str(self.data), *self._chosen()]
