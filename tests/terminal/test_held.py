@@ -3,7 +3,6 @@
 from bridge.terminal.held import GAP_S, HeldKeys
 from bridge.terminal.keys import Kind, Token
 
-
 SOON = GAP_S + 0.01
 
 
