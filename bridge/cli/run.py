@@ -8,6 +8,7 @@ Rules of this file:
 """
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -18,8 +19,9 @@ import typer
 from bridge.adapters.ids import Uuid7Ids
 from bridge.adapters.presets import load_preset
 from bridge.adapters.presets.command import PresetError
+from bridge.cli.path import with_bridge
 from bridge.client import ApiError, Client, SessionToken, StackOperator
-from bridge.config import Settings, load_settings
+from bridge.config import Settings, inherited_environment, load_settings
 from bridge.core.authority import HOME_WORKSPACE
 from bridge.core.claims import unchecked_claims
 from bridge.core.errors import Unauthorized, Unavailable
@@ -139,11 +141,13 @@ class Identity:
     token: str | None
     session_id: str
     workspace_id: str
+    path: str
 
     def environment(self) -> dict[str, str | None]:
         """What the program gets besides its session: who it is, and nothing of the bridge's own servers."""
         return {
             "BRIDGE_WORKSPACE_ID": self.workspace_id,
+            "PATH": self.path,
             "BRIDGE_DATA": None,
             "BRIDGE_DATA_DIR": None,
             "DATABASE_URL": None,
@@ -160,7 +164,8 @@ def identity_of(settings: Settings, agent: str, session: str | None) -> Identity
     session_id = str(claims.get("session_id") or session or Uuid7Ids().new("ses"))
     if session is not None and session != session_id:
         raise Unauthorized(f"the token is for the session {session_id}, not {session}")
-    return Identity(url, token, session_id, str(claims.get("workspace_id") or HOME_WORKSPACE))
+    path = with_bridge(inherited_environment().get("PATH", os.defpath), settings.run_dir)
+    return Identity(url, token, session_id, str(claims.get("workspace_id") or HOME_WORKSPACE), path)
 
 
 def _bridge(settings: Settings) -> tuple[str, str | None]:

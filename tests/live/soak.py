@@ -202,7 +202,7 @@ class _Run:
         holds = [
             Hold(_at(step["at"]) - ahead, f"{step['reason']}: {step['why']}")
             for step in story["steps"]
-            if step["to_state"] == "pending" and step["why"]
+            if step["from_state"] and step["to_state"] == "pending" and step["why"]
         ]
         by = [str(step["detail"]["by"]) for step in story["steps"] if (step["detail"] or {}).get("by")]
         return Wake(
