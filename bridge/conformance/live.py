@@ -22,6 +22,7 @@ from typing import Any, Final, Protocol
 from bridge.adapters.runtimes.pty import PtyServer
 from bridge.adapters.runtimes.pty_runtime import PtyRuntime
 from bridge.config import inherited_environment
+from bridge.conformance.traps import NotHere
 from bridge.conformance.truth import Truth, until
 from bridge.conformance.window import Window
 from bridge.conformance.wrapped import module_command
@@ -30,18 +31,24 @@ from bridge.ports.runtime import Handed, Line, SessionRef
 
 READY_S: Final = 8.0
 SIZE: Final = (110, 32)
-NOT_INHERITED: Final = "BRIDGE_"
+NOT_INHERITED: Final = ("BRIDGE_", "TMUX")
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What to open: a command, whose truth is in that file, in a terminal of this size."""
+    """What to open: a command, whose truth is in that file, in a terminal of this size.
+
+    `headless`: without a human's terminal, where that is a difference; `human`: somebody looks at it and types;
+    `from_shell`: it is started by a shell, which has the terminal again when it ends.
+    """
 
     command: Sequence[str]
     truth: Path
     cols: int = SIZE[0]
     rows: int = SIZE[1]
     headless: bool = False
+    human: bool = False
+    from_shell: bool = False
 
 
 class Session(Protocol):
@@ -59,6 +66,10 @@ class Session(Protocol):
 
     def resize(self, cols: int, rows: int) -> None:
         """Be the human who drags the window's corner."""
+        ...
+
+    def act(self, what: str, *words: str, then: Sequence[str] = ()) -> None:
+        """Do what this kind of terminal alone can do: a command of its own, and the program that it is to start."""
         ...
 
     def close(self) -> None:
@@ -110,14 +121,12 @@ class AnyoneMay:
         """Nothing to do: the suite asks, it does not wait to be told."""
 
 
-class PtyAdapter:
-    """The runtime `pty`: the wrapper of `bridge run`, in a window of the suite's."""
-
-    name = "pty"
+class HostSide:
+    """A host's side of the link without a bridge behind it, in a folder of its own."""
 
     def __init__(self, preset: str, presets_dir: Path | None) -> None:
         self.preset, self.presets_dir = preset, presets_dir
-        self.folder = Path(tempfile.mkdtemp(prefix="wbd-", dir="/tmp"))
+        self.folder = Path(tempfile.mkdtemp(prefix=f"wbd-{os.getpid()}-", dir="/tmp"))
         self.registrar = AnyoneMay()
         self.server = PtyServer(self.folder / "host.sock", self.registrar)
         self.runtime = PtyRuntime(self.server)
@@ -125,15 +134,28 @@ class PtyAdapter:
         self._lock = threading.Lock()
         self.server.open()
 
-    def why_not(self) -> str | None:
-        """It needs nothing but a kernel."""
-        return None
-
-    def open(self, wanted: Wanted) -> Session:
-        """Start the wrapper and wait until it is registered."""
+    def number(self) -> int:
+        """A number for one session."""
         with self._lock:
-            session_id = f"ses_{next(self._numbers)}"
-        return PtySession(self, session_id, wanted)
+            return next(self._numbers)
+
+    def told(self, session_id: str, **more: object) -> str:
+        """What a wrapper is told, as its argument."""
+        usual = {
+            "folder": str(self.folder),
+            "presets_dir": None if self.presets_dir is None else str(self.presets_dir),
+            "preset": self.preset,
+            "session_id": session_id,
+        }
+        return json.dumps(usual | more)
+
+    def until_held(self, session_id: str) -> None:
+        """Wait until the wrapper of this session has registered. Raises Wrong."""
+        until(lambda: session_id in self.registrar.here, "the wrapper at its host", READY_S)
+
+    def hand_over(self, session_id: str, line: Line) -> Handed:
+        """Through the host's side, as a worker does it."""
+        return self.runtime.hand_over(SessionRef("doctor", "doctor", session_id), line)
 
     def close(self) -> None:
         """Listen no more, and clear away."""
@@ -141,33 +163,47 @@ class PtyAdapter:
         clear(self.folder)
 
 
+class PtyAdapter:
+    """The runtime `pty`: the wrapper of `bridge run`, in a window of the suite's."""
+
+    name = "pty"
+
+    def __init__(self, preset: str, presets_dir: Path | None) -> None:
+        self.host = HostSide(preset, presets_dir)
+
+    def why_not(self) -> str | None:
+        """It needs nothing but a kernel."""
+        return None
+
+    def open(self, wanted: Wanted) -> Session:
+        """Start the wrapper and wait until it is registered."""
+        return PtySession(self.host, wanted)
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        self.host.close()
+
+
 class PtySession:
     """One window with one wrapper in it."""
 
-    def __init__(self, adapter: PtyAdapter, session_id: str, wanted: Wanted) -> None:
+    def __init__(self, host: HostSide, wanted: Wanted) -> None:
         self.truth = Truth(wanted.truth)
-        self._runtime, self.session_id = adapter.runtime, session_id
-        self.ref = SessionRef("doctor", "doctor", session_id)
+        self._host, self.session_id = host, f"ses_{host.number()}"
         self.window = Window(wanted.cols, wanted.rows)
-        told = {
-            "terminal": None if wanted.headless else self.window.name,
-            "folder": str(adapter.folder),
-            "presets_dir": None if adapter.presets_dir is None else str(adapter.presets_dir),
-            "preset": adapter.preset,
-            "session_id": session_id,
-            "command": list(wanted.command),
-        }
-        command = module_command("wrapped", json.dumps(told))
+        terminal = None if wanted.headless else self.window.name
+        told = host.told(self.session_id, terminal=terminal, command=list(wanted.command))
+        command = module_command("wrapped", told)
         self.window.start(command, environment=environment(), cwd=wanted.truth.parent)
         try:
-            until(lambda: session_id in adapter.registrar.here, "the wrapper at its host", READY_S)
+            host.until_held(self.session_id)
         except BaseException:
             self.window.close()
             raise
 
     def hand_over(self, line: Line) -> Handed:
         """Through the host's side, as a worker does it."""
-        return self._runtime.hand_over(self.ref, line)
+        return self._host.hand_over(self.session_id, line)
 
     def type(self, data: bytes) -> None:
         """Press keys in the window."""
@@ -176,6 +212,10 @@ class PtySession:
     def resize(self, cols: int, rows: int) -> None:
         """Drag the window's corner."""
         self.window.resize(cols, rows)
+
+    def act(self, what: str, *words: str, then: Sequence[str] = ()) -> None:
+        """A window has no commands. Raises NotHere."""
+        raise NotHere(f"{' '.join([what, *words, *then[:1]])}: there is no such thing in a window")
 
     def close(self) -> None:
         """Close the window, and see that the program is gone."""

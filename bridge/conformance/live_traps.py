@@ -177,7 +177,7 @@ _simple(
 
 @_trap("somebody's draft", "A human has half a prompt in the box: the line would be joined to it.")
 def _draft(stage: Stage) -> None:
-    stage.open()
+    stage.open(human=True)
     stage.type("half a thought")
     until(lambda: b"thought" in stage.truth.got(), "the human's keys", BRIEF_S)
     stage.expect(stage.hand(deadline_s=BRIEF_S), NOT_TOUCHED)
@@ -191,7 +191,7 @@ def _draft(stage: Stage) -> None:
     "A human's draft has several lines: its last row alone may look like an empty box.",
 )
 def _long_draft(stage: Stage) -> None:
-    stage.open()
+    stage.open(human=True)
     stage.type("\x1b[200~first line\nsecond line\n\x1b[201~")
     until(lambda: b"second" in stage.truth.got(), "the human's keys", BRIEF_S)
     stage.expect(stage.hand(deadline_s=BRIEF_S), NOT_TOUCHED)
@@ -199,7 +199,7 @@ def _long_draft(stage: Stage) -> None:
 
 @_trap("human is typing", "A human types, one key after the other: nothing may come between his keys.")
 def _typing(stage: Stage) -> None:
-    stage.open()
+    stage.open(human=True)
     stage.type("d")
     handing = stage.handing(deadline_s=BRIEF_S, quiet_s=1.0)
     for key in "raft":
@@ -213,7 +213,7 @@ def _typing(stage: Stage) -> None:
     "A human types a whole prompt while the line is in the box: both would become one.",
 )
 def _meanwhile(stage: Stage) -> None:
-    stage.open(render_s=HELD_S, turn_s=0.1)
+    stage.open(human=True, render_s=HELD_S, turn_s=0.1)
     handing = stage.handing()
     stage.until_touched()
     stage.says("mine")
@@ -225,7 +225,7 @@ def _meanwhile(stage: Stage) -> None:
     "A human changes the window's size while the line is in the box: all is drawn anew.",
 )
 def _resized(stage: Stage) -> None:
-    stage.open(render_s=HELD_S)
+    stage.open(human=True, render_s=HELD_S)
     handing = stage.handing()
     stage.until_touched()
     stage.session.resize(60, 20)
@@ -240,12 +240,12 @@ def _wrapped(stage: Stage) -> None:
 
 @_trap("program stopped", "The program was stopped (Ctrl-Z): keys would wait for it and come all at once.")
 def _stopped(stage: Stage) -> None:
-    stage.open(headless=True)
+    stage.open(headless=True, from_shell=True)
     pid = stage.truth.pid()
     assert pid is not None  # noqa: S101  it is ready
     os.kill(pid, signal.SIGSTOP)
     try:
-        stage.expect(stage.hand(deadline_s=BRIEF_S), NOT_TOUCHED)
+        stage.expect(stage.hand(deadline_s=BRIEF_S), NOT_TOUCHED, GONE)
     finally:
         os.kill(pid, signal.SIGCONT)
     stage.honest()
@@ -318,3 +318,40 @@ def _option(stage: Stage) -> None:
 def _kernel(stage: Stage) -> None:
     stage.open(canonical=True, bracketed=False)
     stage.expect(stage.hand(), ACCEPTED, NOT_TOUCHED)
+
+
+@_trap(
+    "copy mode",
+    "A human scrolls back in tmux: keys are taken as commands of copy mode, and text is lost.",
+    only="tmux",
+)
+def _copy_mode(stage: Stage) -> None:
+    stage.open()
+    stage.session.act("copy-mode")
+    stage.expect(stage.hand(deadline_s=BRIEF_S), NOT_TOUCHED)
+
+
+@_trap(
+    "shell where the agent was",
+    "The agent has ended and its shell has the pane: the line would be run as a command.",
+    only="tmux",
+)
+def _shell(stage: Stage) -> None:
+    stage.open(from_shell=True)
+    pid = stage.truth.pid()
+    assert pid is not None  # noqa: S101  it is ready
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: stage.truth.events("prompting"), "the shell's prompt", BRIEF_S)
+    stage.expect(stage.hand(deadline_s=BRIEF_S), NOT_TOUCHED, GONE, UNVERIFIED)
+
+
+@_trap(
+    "pane with another program",
+    "The pane was given to another program under the same number: it would get somebody else's line.",
+    only="tmux",
+)
+def _reused(stage: Stage) -> None:
+    stage.open()
+    stage.session.act("respawn-pane", "-k", then=stage.fake(as_shell=True))
+    until(lambda: len(stage.truth.events("ready")) > 1, "the other program", BRIEF_S)
+    stage.expect(stage.hand(deadline_s=BRIEF_S), NOT_TOUCHED, GONE)

@@ -16,13 +16,17 @@ from bridge.conformance.likeness import likeness
 from bridge.conformance.live import LiveAdapter, PtyAdapter
 from bridge.conformance.live_play import live_play, live_traps
 from bridge.conformance.live_traps import LIVE_TRAPS
+from bridge.conformance.pane import TmuxAdapter
 from bridge.conformance.start_traps import START_TRAPS
 from bridge.conformance.started import Bench, CommandAdapter
 from bridge.conformance.suite import OfAdapter, Told, try_all
 from bridge.conformance.traps import Kind, Trap
 from bridge.terminal import Rules
 
-LIVE_ADAPTERS: Final[Mapping[str, Callable[[str, Path | None], LiveAdapter]]] = {"pty": PtyAdapter}
+LIVE_ADAPTERS: Final[Mapping[str, Callable[[str, Path | None], LiveAdapter]]] = {
+    "pty": PtyAdapter,
+    "tmux": TmuxAdapter,
+}
 ADAPTERS: Final = (*LIVE_ADAPTERS, "command")
 KINDS: Final = {**dict.fromkeys(LIVE_ADAPTERS, Kind.LIVE), "command": Kind.START}
 

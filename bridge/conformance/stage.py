@@ -67,14 +67,27 @@ class Stage:
         """The prompt of a line program, as it stands on its screen."""
         return str(self._told.get("prompt", "> "))
 
-    def open(self, *, cols: int = 110, rows: int = 32, headless: bool = False, **oddity: object) -> Session:
+    def open(
+        self,
+        *,
+        cols: int = 110,
+        rows: int = 32,
+        headless: bool = False,
+        human: bool = False,
+        from_shell: bool = False,
+        **oddity: object,
+    ) -> Session:
         """Start the fake program with this oddity, and wait until it has drawn itself."""
         truth = self._folder / "truth"
-        told = {**self._told, **oddity, "truth": str(truth)}
-        command = module_command("programs.tui", json.dumps(told), bare=True)
-        self._session = self._adapter.open(Wanted(command, truth, cols, rows, headless))
+        command = self.fake(**oddity)
+        self._session = self._adapter.open(Wanted(command, truth, cols, rows, headless, human, from_shell))
         until(self.truth.pid, "the fake program, ready", READY_S)
         return self._session
+
+    def fake(self, **oddity: object) -> list[str]:
+        """The command of the fake program with this oddity."""
+        told = {**self._told, **oddity, "truth": str(self._folder / "truth")}
+        return module_command("programs.tui", json.dumps(told), bare=True)
 
     def hand(self, text: str = TEXT, *, key: str | None = None, **how: Any) -> Handed:  # noqa: ANN401  fields of Line
         """Hand a line over and note what is claimed."""

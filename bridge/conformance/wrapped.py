@@ -6,10 +6,10 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import bridge
-from bridge.adapters.presets import load_preset
+from bridge.adapters.presets import Preset, load_preset
 from bridge.terminal import Options, Rules, run
 
 PACKAGES: Final = str(Path(bridge.__file__).resolve().parents[1])
@@ -23,6 +23,11 @@ def module_command(module: str, *arguments: str, bare: bool = False) -> list[str
     """The command that runs `main` of a module of this package; `bare`: with the standard library alone."""
     start = START.format(packages=PACKAGES, module=module)
     return [sys.executable, *(["-I", "-S"] if bare else []), "-c", start, *arguments]
+
+
+def preset_of(told: dict[str, Any]) -> Preset:
+    """The preset that a wrapper is told."""
+    return load_preset(told["preset"], Path(told["presets_dir"]) if told["presets_dir"] else None)
 
 
 class NoBridge:
@@ -47,8 +52,7 @@ def main() -> None:
         for fd in (0, 1, 2):
             os.dup2(slave, fd)
     folder = Path(told["folder"])
-    presets_dir = Path(told["presets_dir"]) if told["presets_dir"] else None
-    preset = load_preset(told["preset"], presets_dir)
+    preset = preset_of(told)
     options = Options(
         command=tuple(told["command"]),
         agent_id="doctor",

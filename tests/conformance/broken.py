@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bridge.adapters.presets import load_preset
@@ -99,6 +99,9 @@ class _BrokenSession:
 
     def resize(self, cols: int, rows: int) -> None:
         self._window.resize(cols, rows)
+
+    def act(self, what: str, *words: str, then: Sequence[str] = ()) -> None:
+        raise NotImplementedError(what, words, then)
 
     def close(self) -> None:
         self._window.close()

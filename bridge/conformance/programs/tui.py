@@ -193,7 +193,7 @@ class Tui:
         text, self.scene.draft, self.scene.ghost = self.scene.draft, "", ""
         if not text.strip():
             return
-        self.log("prompt", text=text.strip())
+        self.log("shell" if self.told.get("as_shell") else "prompt", text=text.strip())
         self.scene.history = [*self.scene.history, text.strip().split("\n")[0]][-3:]
         if self.told.get("exit_at") == "enter":
             self.leave()
