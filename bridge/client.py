@@ -202,6 +202,11 @@ class Client:
         body = {"runtime": runtime, "resumable": resumable, "status": status}
         return self.call("PUT", f"/v1/sessions/{session_id}", json=body)
 
+    def hold(self, session_id: str, for_s: float | None, reason: str | None = None) -> dict[str, Any]:
+        """Leave the session alone for so many seconds; None: as long as is allowed; 0: give it back."""
+        body = {"for_s": for_s} | ({"reason": reason} if reason else {})
+        return self.call("PUT", f"/v1/sessions/{quote(session_id, safe='')}/hold", json=body)
+
     def trigger(self, thread_id: str, target_agent_id: str, reason: str, **fields: Any) -> dict[str, Any]:  # noqa: ANN401
         """Wake a participant by hand."""
         body = {"target_agent_id": target_agent_id, "reason": reason} | fields

@@ -128,6 +128,7 @@ class Settings(BaseSettings):
     url: str | None = Field(default=None, description="The bridge's URL; not set: found in stack.json.")
     token: SecretStr | None = Field(default=None, description="The caller's token.")
     token_file: Path | None = Field(default=None, description="File with the caller's token.")
+    session_id: str | None = Field(default=None, description="The session whose shell this is.")
 
     # The rest
     policy_file: Path | None = Field(default=None, description="Seed of the default policy.")

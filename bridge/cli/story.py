@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from bridge.cli.standing import stands
 from bridge.cli.words import ago, ahead, clock, ended_words, seconds_between, span, why
+from bridge.core.quoting import harmless
 
 Json = dict[str, Any]
 Moment = tuple[str, int, str]
@@ -27,7 +29,15 @@ EVENTS = {
     "cancel_asked": "cancelled",
     "triggered": "triggered by hand",
     "retried": "retried by hand",
+    "forced": "forced by an operator",
 }
+SHOWN = {
+    "record": "its own record shows the prompt",
+    "hook": "its own hook told of the prompt",
+    "queue": "its own queue took the prompt",
+    "screen": "its screen showed that it was taken",
+}
+"""What showed that a line was taken."""
 
 
 def story_lines(story: Json) -> list[str]:
@@ -94,6 +104,8 @@ def _step(step: Json, version: int, said: str) -> str:
     left_s = seconds_between(step["at"], due) if reason and due else 0.0
     until = f", looks again in {span(left_s)}" if left_s > 0 else ""
     told = f": {why(step['why'])}" if step["why"] and step["why"] != said else ""
+    shown = (step["detail"] or {}).get("by")
+    told += f": {SHOWN.get(shown, harmless(str(shown), 64))}" if shown else ""
     policy = f" [policy version {step['policy_version']}]" if step["policy_version"] != version else ""
     return f"{EVENTS.get(step['event'], step['event'])} -> {moved}{reason}{by}{until}{told}{policy}"
 
@@ -138,6 +150,7 @@ def _ahead(story: Json) -> list[str]:
         "now",
         f"  waits for  {why(view['waits_for'])}",
         f"  until      {clock(view['until'])} ({ahead(view['until'], now)})",
+        f"  in short   {stands(story['wake'])}",
     ]
     lines += [f"  {'sooner if' if not at else '':<9}  {why(way)}" for at, way in enumerate(view["sooner"])]
     lines += [f"  then       {why(view['next'])}", "  ladder"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,11 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from bridge.cli.connection import AsJson, Data, TokenPath, Url, connect, show
+from bridge.cli.words import seconds
 from bridge.core.claims import unchecked_claims
 from bridge.core.errors import InvalidArgument
 
 app = typer.Typer(no_args_is_help=True)
-UNITS_S = {"s": 1, "m": 60, "h": 3600}
 
 
 @app.command()
@@ -33,7 +32,7 @@ def issue(
     as_json: AsJson = False,
 ) -> None:
     """Issue a token and print it alone."""
-    fields = {"role": role, "session_id": session, "workspace_id": workspace, "ttl_s": seconds(ttl)}
+    fields = {"role": role, "session_id": session, "workspace_id": workspace, "ttl_s": seconds(ttl, "ttl")}
     with connect(data, url, token_file) as client:
         answer = client.issue_token(agent, **fields)
     show(answer, as_json=as_json, text=str(answer["token"]))
@@ -77,14 +76,6 @@ def inspect(
         raise InvalidArgument("this is no token")
     lines = [f"{name}: {_told(name, value)}" for name, value in claims.items()]
     show(claims, as_json=as_json, text="\n".join(lines))
-
-
-def seconds(text: str) -> int:
-    """A span such as 90s, 30m or 1h. Raises InvalidArgument."""
-    found = re.fullmatch(r"(\d{1,6})([smh]?)", text)
-    if found is None:
-        raise InvalidArgument(f"{text!r} is no span: write 90s, 30m or 1h", path="ttl")
-    return int(found[1]) * UNITS_S[found[2] or "s"]
 
 
 def _told(name: str, value: Any) -> str:  # noqa: ANN401  a claim

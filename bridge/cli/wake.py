@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from bridge.cli.connection import AsJson, Data, TokenPath, Url, connect, show
+from bridge.cli.standing import stands
 from bridge.cli.story import story_lines
-from bridge.cli.words import ago, ahead, columns, why
+from bridge.cli.words import ago, columns
 from bridge.client import Client
 
 app = typer.Typer(no_args_is_help=True)
@@ -114,16 +115,5 @@ def _row(wake: dict[str, Any], now: str) -> tuple[str, ...]:
         state,
         tries,
         ago(wake["created_at"], now),
-        _stands(wake, now),
+        stands(wake),
     )
-
-
-def _stands(wake: dict[str, Any], now: str) -> str:
-    last = why(wake["why"])
-    due = ahead(wake["due_at"], now)
-    if wake["state"] == "pending":
-        return f"looks again {due}" + (f"; last: {last}" if last else "")
-    if wake["state"] == "waiting":
-        read = f"to be read up to {wake['offered_seq']}" if wake["accepted_at"] else "to be seen to be taken"
-        return f"{read}, {due} at the latest"
-    return last

@@ -5,16 +5,19 @@ Ids and names of ours are printed as they are; whatever others wrote passes `bri
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from bridge.core.errors import InvalidArgument
 from bridge.core.quoting import harmless
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86_400
 WHY_CHARS_MAX = 300
 TEXT_CHARS_MAX = 1_000_000
 """More than any message has."""
+UNITS_S = {"s": 1, "m": MINUTE_S, "h": HOUR_S}
 
 
 def columns(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -39,6 +42,14 @@ def span(seconds: float) -> str:
     if whole < 2 * DAY_S:
         return _two(whole, HOUR_S, "h", MINUTE_S, "min")
     return f"{whole // DAY_S} days"
+
+
+def seconds(text: str, name: str) -> int:
+    """A span such as 90s, 30m or 1h; `name`: what asks for it. Raises InvalidArgument."""
+    found = re.fullmatch(r"(\d{1,6})([smh]?)", text)
+    if found is None:
+        raise InvalidArgument(f"{text!r} is no span: write 90s, 30m or 1h", path=name)
+    return int(found[1]) * UNITS_S[found[2] or "s"]
 
 
 def _two(whole: int, unit_s: int, unit: str, less_s: int, less: str) -> str:

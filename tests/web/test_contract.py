@@ -36,6 +36,7 @@ PROMISED = {
     "GET /v1/inbox",
     "PUT /v1/sessions/{session_id}",
     "POST /v1/sessions/{session_id}/human-input",
+    "PUT /v1/sessions/{session_id}/hold",
     "GET /v1/wakes",
     "GET /v1/wakes/{wake_id}",
     "GET /v1/wakes/{wake_id}/explain",
