@@ -6,21 +6,25 @@ Rules of this file:
 - The token comes as for `bridge run`. No secret is ever part of a command line.
 """
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import httpx
 import typer
 
-from bridge.adapters.presets import load_preset
+from bridge.adapters.presets import load_preset, preset_names
 from bridge.adapters.presets.command import PresetError
 from bridge.cli.run import OwnSession, identity_of
 from bridge.config import inherited_environment, load_settings
 from bridge.core.errors import Conflict, Unavailable
 from bridge.terminal import Rules
-from bridge.terminal.tmux import AttachOptions
+from bridge.terminal.tmux import AttachOptions, names_in_pane
 from bridge.terminal.tmux import attach as attach_pane
 from bridge.terminal.tmux_pane import TmuxError
+
+LINE = "line"
+Answer = TypeVar("Answer")
 
 
 def attach(
@@ -51,7 +55,8 @@ def attach(
     us = identity_of(settings, agent, session)
     settings.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        program = load_preset(preset or "line", settings.presets_dir)
+        chosen = preset or _preset_of(command, pane, tmux_socket, settings.presets_dir)
+        program = load_preset(chosen, settings.presets_dir)
         options = AttachOptions(
             agent_id=agent,
             session_id=us.session_id,
@@ -62,6 +67,7 @@ def attach(
             private_dir=settings.run_dir / "agents",
             pane_id=pane,
             command=tuple(command or ()),
+            programs=(program.name,) if preset is None and program.name != LINE else (),
             socket=tmux_socket,
             variables=inherited_environment(),
             environment=us.environment(),
@@ -71,12 +77,28 @@ def attach(
     resumable = program.command is not None and "resume" in program.command.rungs
     own = OwnSession(settings, us.url, agent, us.session_id, us.token, resumable=resumable)
     try:
-        code = attach_pane(options, own, _say)
+        code = _asked(lambda: attach_pane(options, own, _say))
     except httpx.HTTPError as error:
         raise Unavailable(f"no bridge answers at {us.url}: {error}") from error
+    raise typer.Exit(code)
+
+
+def _preset_of(
+    command: list[str] | None, pane: str | None, socket: Path | None, presets_dir: Path | None
+) -> str:
+    """The preset that has the program's name; a program that none has the name of reads lines."""
+    names = {Path(command[0]).name} if command else set()
+    if pane is not None:
+        names = set(_asked(lambda: names_in_pane(pane, socket, inherited_environment())))
+    return min(names & set(preset_names(presets_dir)), default=LINE)
+
+
+def _asked(ask: Callable[[], Answer]) -> Answer:
+    """What tmux answers. Raises Conflict for what it refuses."""
+    try:
+        return ask()
     except (TmuxError, LookupError, ValueError) as error:
         raise Conflict(str(error)) from error
-    raise typer.Exit(code)
 
 
 def _say(text: str) -> None:

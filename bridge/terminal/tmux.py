@@ -98,6 +98,12 @@ def attach(options: AttachOptions, client: SessionClient, say: Callable[[str], N
     return 0
 
 
+def names_in_pane(pane_id: str, socket: Path | None, variables: Mapping[str, str]) -> frozenset[str]:
+    """The names of the programs that have a pane's terminal. Raises TmuxError and ValueError as `attach` does."""
+    found = processes(Pane(Tmux(variables, socket), pane_id).look().pane_pid)
+    return frozenset(name for process in found if process.is_in_front for name in process.names)
+
+
 class _Session:
     """What stays the same while the agent goes and comes."""
 
