@@ -1,7 +1,11 @@
-"""`bridge thread create`: two or more agents who are to talk, and what the first of them is to do."""
+"""`bridge thread create`: two or more agents who are to talk, and what the first of them is to do.
+
+The thread's id is all that it prints, so that a script can take it; what was done is said on standard error.
+"""
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -30,7 +34,7 @@ def create(
     token_file: TokenPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Create a thread; coordinators and operators may."""
+    """Create a thread, and print its id; coordinators and operators may."""
     with connect(data, url, token_file) as client:
         answer: dict[str, Any] = client.create_thread(
             title, [{"agent_id": name} for name in members], type=kind
@@ -40,5 +44,5 @@ def create(
             woken = client.trigger(thread_id, members[0], WHY, trigger_prompt=say)
             answer |= {"wake_id": woken["wake_id"]}
     told = f"; {members[0]} is woken" if say is not None else ""
-    text = f"created {thread_id} with {', '.join(members)}{told}\n   bridge read {thread_id}"
-    show(answer, as_json=as_json, text=text)
+    print(f"created, with {', '.join(members)}{told}", file=sys.stderr)
+    show(answer, as_json=as_json, text=thread_id)

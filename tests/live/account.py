@@ -20,6 +20,7 @@ from tests.live.human import Act, Deed, Log
 LINE = re.compile(
     r"Wakebridge: (1 new message|\d+ new messages) in (1 thread|\d+ threads)\. Read with: bridge inbox"
 )
+_NUMBER = re.compile(r"\b\d+\b")
 ACCEPTED_SHARE_MIN = 0.7
 CLOCK_S = 0.05
 """Files' times are a little coarser than clocks."""
@@ -94,6 +95,7 @@ class Account:
     accepted: int = 0
     by: Counter[str] = field(default_factory=Counter)
     deeds: Counter[str] = field(default_factory=Counter)
+    words: Counter[str] = field(default_factory=Counter)
     prompts: int = 0
     dialogs: int = 0
     deferred: int = 0
@@ -122,6 +124,7 @@ def account(found: Evidence) -> Account:
         told.lost.append(f"{found.unread} messages are unread at the end")
     for wake in found.wakes:
         told.deferred += bool(wake.holds)
+        told.words.update(_NUMBER.sub("N", hold.words) for hold in wake.holds)
         if wake.accepted:
             told.accepted += 1
             told.by[wake.by or "not said"] += 1

@@ -62,17 +62,18 @@ class Deed(StrEnum):
     IDLE = "is idle"
 
 
-WEIGHTS = {
-    Deed.TYPE: 16,
-    Deed.SLOW: 4,
-    Deed.PASTE: 6,
-    Deed.DRAFT: 16,
-    Deed.SCROLL: 8,
-    Deed.RESIZE: 6,
-    Deed.DIALOG: 9,
-    Deed.POUNCE: 14,
-    Deed.IDLE: 21,
+DECK = {
+    Deed.TYPE: 3,
+    Deed.SLOW: 1,
+    Deed.PASTE: 1,
+    Deed.DRAFT: 3,
+    Deed.SCROLL: 2,
+    Deed.RESIZE: 1,
+    Deed.DIALOG: 2,
+    Deed.POUNCE: 4,
+    Deed.IDLE: 5,
 }
+"""So often each in a round; the order is random."""
 
 
 @dataclass(frozen=True)
@@ -162,9 +163,10 @@ class Human:
         self._enter(text)
 
     def _work(self) -> None:
-        deeds, weights = list(WEIGHTS), list(WEIGHTS.values())
+        deck: list[Deed] = []
         while not self._stop.is_set() and self._terminal.alive:
-            deed = self._chance.choices(deeds, weights)[0]
+            deck = deck or self._chance.sample(list(DECK), sum(DECK.values()), counts=list(DECK.values()))
+            deed = deck.pop()
             began = time.monotonic()
             text = self._deeds[deed]()
             self.log.acts.append(Act(deed, began, time.monotonic(), text))

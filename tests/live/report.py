@@ -46,12 +46,14 @@ def _parts(outcomes: Sequence[Outcome], seed: int, seconds: float) -> list[str]:
     numbers = ", ".join(f"{name} {value}" for name, value in POLICY.items() if not isinstance(value, dict))
     said = broken(outcomes)
     evidence = sum((one.account.by for one in outcomes), Counter[str]())
+    words = sum((one.account.words for one in outcomes), Counter[str]())
     deeds = sum((one.account.deeds for one in outcomes), Counter[str]())
     parts = [
         f"Seed {seed}, {seconds:.0f} s in all, the cells side by side. Policy: {numbers}.",
         _table(outcomes),
         f"Evidence of those accepted: {_counted(evidence)}.",
         f"What the human did: {_counted(Counter({deed.value: deeds[deed.value] for deed in Deed}))}.",
+        f"What put wakes off, look by look: {_counted(words)}.",
         "Every promise held." if not said else "**Broken:**\n\n" + _list(said),
     ]
     held = [f"{one.cell.name}: {what}" for one in outcomes for what in one.account.held]
