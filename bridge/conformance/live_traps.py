@@ -14,6 +14,8 @@ from bridge.core.states import Evidence
 
 ACCEPTED, UNVERIFIED, STRANDED = Evidence.ACCEPTED, Evidence.UNVERIFIED, Evidence.STRANDED
 ABSENT, NOT_TOUCHED, GONE = Evidence.ABSENT, Evidence.NOT_TOUCHED, Evidence.GONE
+LEFT: Final = (NOT_TOUCHED, GONE, UNVERIFIED)
+"""The agent is gone, or going: nothing may come to whoever has its place, and its line to us may hang up at once."""
 LIVE_TRAPS: Final[list[Trap]] = []
 BRIEF_S: Final = 2.0
 """The deadline where waiting would change nothing."""
@@ -342,7 +344,7 @@ def _shell(stage: Stage) -> None:
     assert pid is not None  # noqa: S101  it is ready
     os.kill(pid, signal.SIGKILL)
     until(lambda: stage.truth.events("prompting"), "the shell's prompt", BRIEF_S)
-    stage.expect(stage.hand(deadline_s=BRIEF_S), NOT_TOUCHED, GONE, UNVERIFIED)
+    stage.expect(stage.hand(deadline_s=BRIEF_S), *LEFT)
 
 
 @_trap(
@@ -354,4 +356,4 @@ def _reused(stage: Stage) -> None:
     stage.open()
     stage.session.act("respawn-pane", "-k", then=stage.fake(as_shell=True))
     until(lambda: len(stage.truth.events("ready")) > 1, "the other program", BRIEF_S)
-    stage.expect(stage.hand(deadline_s=BRIEF_S), NOT_TOUCHED, GONE)
+    stage.expect(stage.hand(deadline_s=BRIEF_S), *LEFT)

@@ -6,6 +6,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from bridge.conformance.likeness import likeness
 from bridge.conformance.live import LiveAdapter, PtyAdapter
 from bridge.conformance.live_play import live_play, live_traps
 from bridge.conformance.live_traps import LIVE_TRAPS
+from bridge.conformance.own import OWN, Own, own_command
 from bridge.conformance.pane import TmuxAdapter
 from bridge.conformance.start_traps import START_TRAPS
 from bridge.conformance.started import Bench, CommandAdapter
@@ -28,6 +30,7 @@ LIVE_ADAPTERS: Final[Mapping[str, Callable[[str, Path | None], LiveAdapter]]] = 
     "tmux": TmuxAdapter,
 }
 ADAPTERS: Final = (*LIVE_ADAPTERS, "command")
+"""In the order of the report; the user's own program comes last."""
 KINDS: Final = {**dict.fromkeys(LIVE_ADAPTERS, Kind.LIVE), "command": Kind.START}
 
 
@@ -56,6 +59,28 @@ def try_preset(name: str, presets_dir: Path | None, chosen: Chosen, told: Told) 
         for adapter in ADAPTERS
         if chosen.adapter in (None, adapter)
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnWanted:
+    """How the user's own program is to be tried: another than the preset names, and where."""
+
+    program: str | None = None
+    cwd: Path | None = None
+    may_resume: bool = False
+
+
+def try_own(
+    name: str, presets_dir: Path | None, wanted: OwnWanted, told: Told
+) -> tuple[OfAdapter, str | None, str | None]:
+    """The user's own program for this preset: what came of it, where it is, and its version."""
+    preset = load_preset(name, presets_dir)
+    command, why = own_command(preset, wanted.program)
+    if why is not None:
+        return OfAdapter(OWN, available=False, why=why), None, None
+    with tempfile.TemporaryDirectory(prefix="bridge-doctor-", ignore_cleanup_errors=True) as empty:
+        own = Own(preset, command, wanted.cwd or Path(empty), told, presets_dir, wanted.may_resume)
+        return own.run(), command[0], own.version
 
 
 def _try_adapter(

@@ -7,13 +7,14 @@ Rules of this file:
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
 import tempfile
 import threading
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -33,6 +34,7 @@ from bridge.ports.runs import Runs, RunSpec
 ENDED_S: Final = 8.0
 TOKEN: Final = "e30.eyJpYXQiOjAsImV4cCI6OTAwfQ.not-a-secret"  # noqa: S105  what looks like a token of 15 min
 NATIVE_ID: Final = "01a20235-581c-7000-8000-00000000c0de"
+FENCE_S: Final = 600.0
 REST_S: Final = 0.3
 DELETE: Final = "\x7f"
 ESCAPED: Final = "\\u007f"
@@ -83,14 +85,14 @@ class CommandAdapter:
     def __init__(self, preset: str, presets_dir: Path | None, command: CommandData) -> None:
         self.command = command
         self.table = _raw(preset, presets_dir)
-        self.folder = Path(tempfile.mkdtemp(prefix="wbd-", dir="/tmp"))
+        self.folder = Path(tempfile.mkdtemp(prefix=f"wbd-{os.getpid()}-", dir="/tmp"))
         self.settings = Settings(
             data_dir=self.folder, run_dir=self.folder / "run", host_name="doctor", port=1
         )
         self.settings.presets_dir.mkdir(parents=True, mode=0o700)
         self.notes = Notes()
         self.book: Runs = RunBook(
-            self.settings, self.notes, NoMint(), environment=environment(), fence_s=600.0
+            self.settings, self.notes, NoMint(), environment=environment(), fence_s=FENCE_S
         )
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
@@ -188,6 +190,24 @@ class Bench:
         """End the run."""
         self.adapter.book.end(self.run_id, "the trap is over", 0.0)
         until(lambda: self.run_id not in self.adapter.book.held(), "the end of the run", self._ended_s)
+
+
+@contextlib.contextmanager
+def started_anew(presets_dir: Path | None, programs: Path) -> Iterator[tuple[RunBook, Notes]]:
+    """A run book for the user's own programs and presets; those in that folder are found first."""
+    folder = Path(tempfile.mkdtemp(prefix=f"wbd-{os.getpid()}-", dir="/tmp"))
+    presets_dir = presets_dir or folder / "presets"
+    settings = Settings(
+        data_dir=folder, run_dir=folder / "run", host_name="doctor", port=1, presets_dir=presets_dir
+    )
+    notes, variables = Notes(), environment()
+    variables["PATH"] = os.pathsep.join([str(programs), variables.get("PATH", "")])
+    book = RunBook(settings, notes, NoMint(), environment=variables, fence_s=FENCE_S)
+    try:
+        yield book, notes
+    finally:
+        book.close(0.5)
+        clear(folder)
 
 
 def _raw(preset: str, presets_dir: Path | None) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from bridge.conformance.traps import Mark, NotHere, Trap, Tried, Wrong
 
-AT_ONCE: Final = 4
+AT_ONCE: Final = 8
 WHY_CHARS_MAX: Final = 300
 
 Play = Callable[[Trap, Path], None]
