@@ -62,7 +62,15 @@ class HostRegistrar:
     def __init__(self, container: Container, host: str) -> None:
         self._container, self._deps, self._host = container, container.deps, host
 
-    def register(self, token: str, session_id: str, pid: int, preset: object = None) -> Registered:
+    def register(
+        self,
+        token: str,
+        session_id: str,
+        pid: int,
+        preset: object = None,
+        runtime: str = "pty",
+        agent_pid: int | None = None,
+    ) -> Registered:
         """Attach the session that the token is for. Raises BridgeError."""
         claims = self._container.tokens.verify(token)
         if claims.session_id != session_id:
@@ -74,9 +82,9 @@ class HostRegistrar:
             session_id,
             host=self._host,
             pid=pid,
-            runtime="pty",
+            runtime=runtime,
             preset=preset if isinstance(preset, str) and NAME_FORM.fullmatch(preset) else None,
-            cwd=_cwd_of(pid),
+            cwd=_cwd_of(agent_pid or pid),
         )
         return Registered(claims.workspace_id, claims.agent_id, session_id, term)
 

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from bridge.adapters.runtimes.pty import PtyServer
 from bridge.adapters.runtimes.pty_runtime import PtyRuntime
@@ -101,9 +101,11 @@ class AnyoneMay:
 
     here: set[str] = field(default_factory=set)
 
-    def register(self, token: str, session_id: str, pid: int, preset: object, **more: Any) -> Registered:  # noqa: ANN401
+    def register(
+        self, token: str, session_id: str, pid: int, preset: object, runtime: str, agent_pid: int
+    ) -> Registered:
         """The session is held."""
-        del token, pid, preset, more
+        del token, pid, preset, runtime, agent_pid
         self.here.add(session_id)
         return Registered("doctor", "doctor", session_id, 1)
 

@@ -53,8 +53,13 @@ class Waiter:
 class Registrar(Protocol):
     """Lets runtimes in, and hears what becomes of them. Slow: it asks the database."""
 
-    def register(self, token: str, session_id: str, pid: int, preset: object) -> Registered:
-        """The session is held from now on, by a program of this preset. Raises BridgeError when it may not be."""
+    def register(
+        self, token: str, session_id: str, pid: int, preset: object, runtime: str, agent_pid: int
+    ) -> Registered:
+        """The session is held from now on, by a program of this preset. Raises BridgeError when it may not be.
+
+        `pid` is who answers for it, `agent_pid` a process that stands where the program does (it may be the same).
+        """
         ...
 
     def still_valid(self, token: str, registered: Registered) -> bool:

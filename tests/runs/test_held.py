@@ -1,6 +1,7 @@
 """A session that somebody's terminal holds is seen from outside, whatever the database believes."""
 
 import os
+import pty
 import shlex
 import subprocess
 from collections.abc import Iterator
@@ -49,3 +50,17 @@ def test_a_server_that_the_program_left_behind_does_not_keep_its_agent_from_bein
     program = shlex.quote(f"exec 3<&0; {left} <&3 >/dev/null & echo here")
     with terminal(f"env {MARK} /bin/sh -c {program}; cat"):
         assert not held_by_hand("ws", SESSION)
+
+
+def test_a_program_that_leads_its_terminal_holds_the_session_as_well() -> None:
+    """As in a pane of tmux, whose wrapper is a process beside it, and may be gone."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        variables = dict(mark.split("=") for mark in MARK.split())
+        os.execve("/bin/sh", ["sh", "-c", "echo here; read line; :"], variables)  # noqa: S606  the test's own program
+    assert b"here" in os.read(terminal, 100)
+    assert held_by_hand("ws", SESSION)
+    os.write(terminal, b"\n")
+    os.waitpid(pid, 0)
+    os.close(terminal)
+    assert not held_by_hand("ws", SESSION)

@@ -59,14 +59,14 @@ def held_by_hand(workspace_id: str, session_id: str) -> bool:
 def sessions_by_hand() -> set[tuple[str, str]]:
     """The sessions, each with its workspace, in which a program lives that somebody's terminal started, and no run.
 
-    It is the child of the process that leads the terminal, as `bridge run` starts it. What such a program started
-    in its turn, and left behind, has its marks as well, and holds nothing.
+    It is the child of the process that leads the terminal, as `bridge run` starts it, or leads it itself, as in a
+    pane of tmux. What such a program started in its turn, and left behind, has its marks as well, and holds nothing.
     """
     found: set[tuple[str, str]] = set()
     for one in processes():
         marks = _marks(one.pid)
         session = _session(marks)
-        if session and RUN_ID not in marks and _leads(one.ppid, one.pid):
+        if session and RUN_ID not in marks and (_leads(one.ppid, one.pid) or _leads_a_terminal(one.pid)):
             found |= {session} - {_session(_marks(one.ppid))}
     return found
 
@@ -74,6 +74,15 @@ def sessions_by_hand() -> set[tuple[str, str]]:
 def _session(marks: Mapping[str, str]) -> tuple[str, str] | None:
     session_id, workspace_id = marks.get(SESSION_ID), marks.get(WORKSPACE_ID)
     return (workspace_id, session_id) if session_id and workspace_id else None
+
+
+def _leads_a_terminal(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return False
+    session, terminal = stat.rpartition(b")")[2].split()[3:5]
+    return int(session) == pid and int(terminal) != 0
 
 
 def _leads(leader: int, pid: int) -> bool:

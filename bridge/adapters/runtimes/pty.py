@@ -290,7 +290,10 @@ class PtyServer:
         token, session_id, pid = hello.get("token"), hello.get("session_id"), hello.get("pid")
         if not (isinstance(token, str) and isinstance(session_id, str) and isinstance(pid, int)):
             raise InvalidArgument("to register, give token, session_id and pid")
-        registered = self._registrar.register(token, session_id, pid, hello.get("preset"))
+        runtime = "tmux" if hello.get("runtime") == "tmux" else "pty"
+        agent_pid = found if isinstance(found := hello.get("agent_pid"), int) else pid
+        preset = hello.get("preset")
+        registered = self._registrar.register(token, session_id, pid, preset, runtime, agent_pid)
         link.registered, link.token = registered, token
         key = (registered.workspace_id, registered.session_id)
         with self._lock:
