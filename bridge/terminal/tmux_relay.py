@@ -18,7 +18,7 @@ from typing import Final
 from bridge.terminal.control import Control, Situation
 from bridge.terminal.heartbeat import Heartbeat, Status
 from bridge.terminal.inject import Injector
-from bridge.terminal.link import Link
+from bridge.terminal.link import Link, Message
 from bridge.terminal.screen import Screen
 from bridge.terminal.terms import Act, Step, View
 from bridge.terminal.tmux_hold import Hold, pause
@@ -78,6 +78,7 @@ class PaneRelay:
         self._pid: int | None = None
         self._typed_at: int | None = None
         self._in_front = False
+        self._instead: str | None = None
         self._leaving = False
         self._said: set[str] = set()
 
@@ -94,6 +95,7 @@ class PaneRelay:
                     self._see()
                 self._serve(ready)
                 self._inject()
+                self._leave()
             self._finish()
         except PaneGone as gone:
             self._finish()
@@ -152,18 +154,19 @@ class PaneRelay:
         self._in_front = present.in_front
         if present.here and self._seat is None:
             self._return()
-        elif not present.here and self._seat is not None:
-            self._leave(present.instead)
-            if not self._p.tenant.may_return:
-                raise PaneGone(f"the program in {self._p.pane.id} has ended")
+        self._instead = None if present.here else present.instead or "nobody"
 
-    def _leave(self, instead: str) -> None:
-        self._p.say(
-            f"the agent has left {self._p.pane.id} ({instead or 'nobody'} is there): offline until it is back"
-        )
+    def _leave(self) -> None:
+        """Give up the seat, when the agent has left: after everybody who asked has been answered."""
+        if self._instead is None or self._seat is None:
+            return
         self._finish()
-        if self._seat is not None:
-            self._seat.close()
+        if not self._p.tenant.may_return:
+            raise PaneGone(f"the program in {self._p.pane.id} has ended")
+        self._p.say(
+            f"the agent has left {self._p.pane.id} ({self._instead} is there): offline until it is back"
+        )
+        self._seat.close()
         self._seat = None
 
     def _return(self) -> None:
@@ -231,16 +234,24 @@ class PaneRelay:
         if seat.link.fileno() is None:
             return
         messages = seat.link.receive(self._now)
-        if messages:
-            self._see()
-        for message in messages if seat is self._seat else ():
-            self._p.status.heard(message, self._now)
-            seat.control.handle(message, Situation(self._view(), draining=self._leaving), self._now)
+        try:
+            if messages:
+                self._see()
+        except PaneGone:
+            self._seen = None
+            self._take(messages, seat)
+            raise
+        self._take(messages, seat)
         if seat.link.fileno() is None:
             seat.control.lost()
         else:
             seat.control.tell(self._view(), self._now)
         seat.link.flush(self._now)
+
+    def _take(self, messages: list[Message], seat: Seat) -> None:
+        for message in messages:
+            self._p.status.heard(message, self._now)
+            seat.control.handle(message, Situation(self._view(), draining=self._leaving), self._now)
 
     # The injection
 

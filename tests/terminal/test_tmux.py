@@ -4,6 +4,7 @@ import os
 import signal
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -173,10 +174,14 @@ def test_a_shell_where_the_agent_was_is_offline_and_never_typed_into(world: Tmux
     world.tmux("send-keys", "-t", world.pane_id, "Enter")
     world.until(lambda: world.picture().rstrip().endswith(">"))
     world.serve("--program", "line.py").ready()
+    world.tmux("send-keys", "-t", world.pane_id, "x")
+    world.until(lambda: world.status()["screen"] == "draft")
     number = world.host.inject("wake-1", "rm -rf everything", quiet_s=0.0, wait_s=20.0, deadline_s=20.0)
-    world.tmux("send-keys", "-t", world.pane_id, "x", "C-u", "C-d")
-    world.until(lambda: world.host.answer(number) or world.host.ended)
+    world.tmux("send-keys", "-t", world.pane_id, "C-c", "C-d")
     world.until(lambda: world.host.ended)
+    answer = world.host.answer(number)
+    assert answer is not None
+    assert (answer["result"], answer["why"]) == ("not_touched", "stopped")
     world.until(lambda: world.lines("heartbeats")[-1] == "session-1 tmux False offline")
     assert "rm -rf" not in world.picture()
     world.tmux("send-keys", "-t", world.pane_id, "-l", agent)
@@ -184,7 +189,7 @@ def test_a_shell_where_the_agent_was_is_offline_and_never_typed_into(world: Tmux
     world.until(lambda: len(world.host.registrations) == 2)
     world.until(lambda: world.status()["screen"] == "empty")
     assert world.injected("wake-2", "back again")["result"] == "accepted"
-    world.until(lambda: world.lines() == ["back again"])
+    world.until(lambda: world.lines() == ["^C", "back again"])
 
 
 def test_an_agent_sent_to_the_background_is_not_typed_for(world: TmuxWorld) -> None:
@@ -331,7 +336,8 @@ def test_somebody_who_types_on_and_on_loses_no_letter(world: TmuxWorld) -> None:
     typed = []
     for turn in range(6):
         number = world.host.inject(f"wake-{turn}", f"line {turn}", quiet_s=0.0)
-        world.until(lambda turn=turn: f"line {turn}" in world.picture())
+        line = f"line {turn}"
+        world.until(partial(world.shows, line))
         typed.append("".join(f"{count % 1000:03}" for count in range(turn, turn + 60)))
         for letter in f"{typed[-1]}\r":
             human.type(letter.encode())
@@ -339,3 +345,12 @@ def test_somebody_who_types_on_and_on_loses_no_letter(world: TmuxWorld) -> None:
         assert world.answered(number)["result"] == "accepted"
         world.until(lambda: world.lines()[-1:] == typed[-1:])
     assert world.lines() == [line for turn in range(6) for line in (f"line {turn}", typed[turn])]
+
+
+def test_who_asks_in_the_moment_the_agent_leaves_is_told_that_nothing_was_touched(world: TmuxWorld) -> None:
+    world.line_agent().serve().ready()
+    world.tmux("new-session", "-d", "-s", "other", "cat")
+    world.tmux("kill-pane", "-t", world.pane_id)
+    answer = world.injected("wake-1", "hello")
+    assert (answer["result"], answer["why"]) == ("not_touched", "stopped")
+    assert world.exit_code() == 0

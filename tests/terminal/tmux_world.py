@@ -87,6 +87,9 @@ class TmuxWorld(World):
     def held(self) -> str:
         return self.tmux("show-buffer", "-b", f"bridge-hold-{self.pane_id[1:]}")
 
+    def shows(self, text: str) -> bool:
+        return text in self.picture()
+
     def options(self) -> str:
         """All that a wrapper may have changed."""
         keys = self.tmux("list-keys").splitlines()
