@@ -10,7 +10,8 @@ should we be killed.
 """
 
 from bridge.terminal.heartbeat import SessionClient
+from bridge.terminal.live import Live
 from bridge.terminal.runner import Options, run
 from bridge.terminal.verdict import Rules
 
-__all__ = ["Options", "Rules", "SessionClient", "run"]
+__all__ = ["Live", "Options", "Rules", "SessionClient", "run"]

@@ -37,6 +37,7 @@ class Control:
         self._injector = injector
         self._asked: list[int] = []
         self._told: Seen | None = None
+        self._named: str | None = None
 
     def handle(self, message: Message, situation: Situation, now: float) -> None:
         """Act on one message of the host's."""
@@ -58,7 +59,7 @@ class Control:
     def lost(self) -> None:
         """The host is gone: forget what has touched nothing; what is under way is finished and remembered."""
         self._asked.clear()
-        self._told = None
+        self._told = self._named = None
         self._injector.abandon_waiting()
 
     def tell(self, view: View, now: float) -> None:
@@ -69,6 +70,17 @@ class Control:
             event = "ready" if ready else "busy"
             if self._link.send({"op": "event", "event": event}, now):
                 self._told = seen
+
+    def named(self, native_id: str | None, now: float) -> None:
+        """Say what the program calls its session, when that is new to the host."""
+        if native_id not in (None, self._named) and self._link.send(
+            {"op": "native", "native_id": native_id}, now
+        ):
+            self._named = native_id
+
+    def accepted(self, outcome: Outcome, now: float) -> None:
+        """Say that a line that was left open has been seen taken; whoever asks again is told so besides."""
+        self._link.send({"op": "accepted", "key": outcome.key, "by": outcome.by.value}, now)
 
     def human(self, idle_s: float | None, now: float) -> None:
         """Say that a human has begun to type, when it was quiet before."""

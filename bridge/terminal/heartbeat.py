@@ -50,7 +50,7 @@ class TokenFile:
         if found.st_uid != os.getuid() or found.st_mode & 0o077:
             message = f"{directory} must belong to you alone (mode 0700)"
             raise PermissionError(message)
-        for left in directory.glob("agent-*.token*"):
+        for left in directory.glob("agent-*.*"):
             owner = left.name.removeprefix("agent-").split(".")[0]
             if owner.isdecimal() and not Path(f"/proc/{owner}").exists():
                 left.unlink(missing_ok=True)
@@ -74,15 +74,26 @@ class Heartbeat:
     """Beats every 15 s and when the status changes, and keeps the token fresh."""
 
     def __init__(
-        self, client: SessionClient, session_id: str, file: TokenFile, runtime: str = RUNTIME
+        self,
+        client: SessionClient,
+        session_id: str,
+        file: TokenFile,
+        runtime: str = RUNTIME,
+        *,
+        resumes: bool = False,
     ) -> None:
-        """Fetch the first token: without one there is no session."""
+        """Fetch the first token: without one there is no session.
+
+        `resumes`: the program can go on with a session of which it has told the name.
+        """
         self._client = client
         self._runtime = runtime
+        self._resumes, self._resumable = resumes, False
         self._session_id = session_id
         self._file = file
         self.failure: str | None = None
         self._wanted = Status.ACTIVE
+        self._anew = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         self.renewed, self._ring = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -98,6 +109,13 @@ class Heartbeat:
         with self._changed:
             if self._wanted is not Status.OFFLINE and status is not self._wanted:
                 self._wanted = status
+                self._changed.notify()
+
+    def named(self) -> None:
+        """The program has told what it calls its session."""
+        if self._resumes and not self._resumable:
+            with self._changed:
+                self._resumable = self._anew = True
                 self._changed.notify()
 
     def was_renewed(self) -> None:
@@ -118,21 +136,21 @@ class Heartbeat:
         while said is not Status.OFFLINE:
             with self._changed:
                 self._changed.wait_for(
-                    lambda: self._wanted is Status.OFFLINE or self._wanted is not said,  # noqa: B023
+                    lambda: self._anew or self._wanted is Status.OFFLINE or self._wanted is not said,  # noqa: B023
                     max(0.0, beat_at + BEAT_S - time.monotonic()),
                 )
                 if self._wanted is not Status.OFFLINE:
                     # An agent that flickers between busy and ready must not become a flood of requests.
                     left_s = beat_at + CHANGE_S_MIN - time.monotonic()
                     self._changed.wait_for(lambda: self._wanted is Status.OFFLINE, max(0.0, left_s))
-                said = self._wanted
+                said, self._anew = self._wanted, False
             beat_at = time.monotonic()
             self._beat(said)
 
     def _beat(self, status: Status) -> None:
         try:
             self._client.heartbeat(
-                self._session_id, runtime=self._runtime, resumable=False, status=status.value
+                self._session_id, runtime=self._runtime, resumable=self._resumable, status=status.value
             )
             token = self._client.token()
             if token != self.token and status is not Status.OFFLINE:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from bridge.terminal import tty
+from bridge.terminal.agent import Agent
 from bridge.terminal.control import Control, Situation
 from bridge.terminal.heartbeat import Heartbeat, Status
 from bridge.terminal.held import HeldKeys
@@ -27,8 +28,9 @@ from bridge.terminal.link import Link
 from bridge.terminal.monitor import LastWords
 from bridge.terminal.notice import Notice
 from bridge.terminal.screen import BRACKETED_PASTE, SYNCHRONIZED, Screen
-from bridge.terminal.terms import Act, Step, View
+from bridge.terminal.terms import Act, By, Step, View, same_words
 from bridge.terminal.verdict import Judge, Seen, Verdict
+from bridge.terminal.ways import Ways, no_ways
 
 QUEUE_BYTES_MAX: Final = 262_144
 READ_BYTES: Final = 65_536
@@ -65,6 +67,7 @@ class Wires:
     last_words: LastWords
     copy: Copy | None
     notice: Notice = field(default_factory=Notice)
+    ways: Ways = field(default_factory=no_ways)
 
 
 class Relay:
@@ -85,13 +88,11 @@ class Relay:
         self._dirty = True
         self._since = self._now = time.monotonic()
         self._human_at: float | None = None
-        self._agent = 0
-        self._stopped = False
+        self._agent = Agent()
+        self._taken = By.NONE
         self._draining = False
         self._leave_at: float | None = None
-        self._status: int | None = None
         self._stdin_open = wires.terminal is not None
-        self._words = b""
         self._swallow = cursor_unanswered
         if wires.terminal is None:
             wires.screen.answer_with(self._to_agent.extend)
@@ -102,7 +103,7 @@ class Relay:
 
     def run(self) -> int:
         """Relay until the agent is gone."""
-        while self._status is None:
+        while self._agent.status is None:
             ready = self._wait()
             self._now = time.monotonic()
             if self._w.terminal is not None and self._w.terminal.stdin in ready:
@@ -113,27 +114,29 @@ class Relay:
             if self._dirty and self._w.master not in ready:
                 self._look()
             self._serve(ready)
+            self._hear_program(ready)
             self._inject()
             self._let_go()
             self._flush()
             if self._w.events in ready:
-                self._hear_monitor()
+                for _ in self._agent.hear(self._w.events):
+                    self._suspend()
             if self._w.wakeup in ready:
                 self._hear_signals()
             if self._leave_at is not None and self._now >= self._leave_at:
-                self._status = 128 + signal.SIGHUP
+                self._agent.status = 128 + signal.SIGHUP
         self._drain()
         self._now = time.monotonic()
         if self._w.injector.active:
             self._look()
             last = replace(self._view(), fresh=True, stopped=True)
             self._w.control.stepped(self._w.injector.finish(last, self._now), self._now)
-        self._w.control.exited(self._status, self._now)
-        return self._status
+        self._w.control.exited(self._agent.status, self._now)
+        return self._agent.status
 
     def _wait(self) -> set[int]:
         w = self._w
-        reads = [w.events, w.wakeup, w.heartbeat.renewed]
+        reads = [w.events, w.wakeup, w.heartbeat.renewed, *w.ways.fds()]
         writes = [w.master] if self._to_agent else []
         if len(self._to_human) < QUEUE_BYTES_MAX:
             reads.append(w.master)
@@ -158,7 +161,8 @@ class Relay:
             waits.append(TICK_UNSETTLED_S)
         if self._w.link.due_at is not None:
             waits.append(max(0.0, self._w.link.due_at - now))
-        dues = (self._leave_at, self._w.notice.due_at)
+        ways_at = self._w.ways.due_at(eager=self._w.injector.active)
+        dues = (self._leave_at, self._w.notice.due_at, ways_at)
         waits += [max(0.0, at - now) for at in dues if at is not None]
         return min(waits, default=None)
 
@@ -231,19 +235,27 @@ class Relay:
         if not _same(before, after):
             self._since = self._now
         self._dirty = False
-        if not self._stopped:
+        if not self._agent.stopped:
             self._w.last_words.set(self._w.screen.resets())
-        self._w.heartbeat.set(Status.IDLE if after.seen is Seen.EMPTY else Status.ACTIVE)
+
+    def _verdict(self) -> Verdict:
+        """What the screen shows; the program's own word counts besides, but not while our text is in its box."""
+        seen = self._w.judge.verdict
+        holding = self._w.injector.holding
+        return seen if holding else self._w.ways.over(seen, self._now - self._since, self._now)
 
     def _view(self) -> View:
         return View(
-            verdict=self._w.judge.verdict,
+            verdict=self._verdict(),
             stable_s=self._now - self._since,
             fresh=not self._dirty and not self._w.screen.mode(SYNCHRONIZED) and not self._unread(),
             whole=not self._keys.pending and not self._to_agent and not self._held,
             human_idle_s=self._human_idle_s(),
-            stopped=self._stopped,
+            stopped=self._agent.stopped,
             bracketed=self._w.screen.mode(BRACKETED_PASTE),
+            native=self._w.ways.can_queue,
+            taken=self._taken,
+            can_show=self._w.ways.can_show,
         )
 
     def _unread(self) -> bool:
@@ -268,14 +280,33 @@ class Relay:
             w.control.lost()
         else:
             w.control.tell(self._view(), self._now)
+            w.control.named(w.ways.native_id, self._now)
+
+    # The program's own ways
+
+    def _hear_program(self, ready: set[int]) -> None:
+        w, injector = self._w, self._w.injector
+        for text, by in w.ways.serve(ready, self._agent.pid, self._now, eager=injector.active):
+            if injector.touched and same_words(injector.text or "", text):
+                self._taken = by
+            elif (late := injector.taken_later(text, by)) is not None:
+                w.control.accepted(late, self._now)
+        if (answer := w.ways.queued(self._now)) is not None:
+            injector.queued(answer, self._now)
+        if w.ways.native_id is not None:
+            w.heartbeat.named()
+        w.heartbeat.set(Status.IDLE if self._verdict().seen is Seen.EMPTY else Status.ACTIVE)
 
     def _inject(self) -> None:
         injector = self._w.injector
         if not injector.active:
+            self._taken = By.NONE
             return
         self._look()
         step = injector.step(self._view(), self._now)
-        if data := self._keys_for(step):
+        if step.act is Act.QUEUE:
+            self._w.ways.give(step.text, self._now)
+        elif data := self._keys_for(step):
             self._to_agent += data
             self._w.judge.sent(data)
             self._dirty = True
@@ -289,9 +320,7 @@ class Relay:
     def _keys_for(self, step: Step) -> bytes:
         if step.act is Act.ENTER:
             return _ENTER
-        text = step.text.encode()
-        bracketed = self._w.screen.mode(BRACKETED_PASTE)
-        return b"\x1b[200~" + text + b"\x1b[201~" if bracketed and text else text
+        return tty.pasted(step.text, bracketed=self._w.screen.mode(BRACKETED_PASTE))
 
     # Queues
 
@@ -329,38 +358,15 @@ class Relay:
 
     # The monitor and the signals
 
-    def _hear_monitor(self) -> None:
-        data = os.read(self._w.events, READ_BYTES)
-        if not data:
-            # The monitor was killed; the kernel has hung up on the agent.
-            self._status = 128 + signal.SIGKILL
-        *words, self._words = (self._words + data).split(b"\n")
-        for word in words:
-            if word[:1] == b"P":
-                self._agent = int(word[1:])
-            elif word[:1] == b"C":
-                self._stopped = False
-            elif word[:1] == b"S":
-                self._stopped = True
-                self._suspend()
-            elif word[:1] == b"X":
-                self._status = int(word[1:])
-
     def _hear_signals(self) -> None:
         for number in os.read(self._w.wakeup, 4096):
             if number == signal.SIGWINCH:
                 self.resize()
             elif number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
                 self._draining = True
-                self._forward(number)
+                self._agent.forward(number)
                 if number == signal.SIGHUP and self._w.terminal is not None:
                     self._leave_at = self._now + HANGUP_S_MAX
-
-    def _forward(self, number: int) -> None:
-        if self._agent:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._agent, number)
-                os.killpg(self._agent, signal.SIGCONT)
 
     def resize(self) -> None:
         """Take the user's window size: the model first, for the agent draws as soon as it knows."""
@@ -384,9 +390,9 @@ class Relay:
         terminal.write_now(self._w.screen.restores())
         self._w.last_words.set(self._w.screen.resets())
         self.resize()
-        self._forward(signal.SIGCONT)
+        self._agent.forward(signal.SIGCONT)
         if self._w.screen.alternate:
-            self._forward(signal.SIGWINCH)
+            self._agent.forward(signal.SIGWINCH)
 
 
 def _same(one: Verdict, other: Verdict) -> bool:

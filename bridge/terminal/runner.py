@@ -22,13 +22,16 @@ from typing import Final
 from bridge.terminal import monitor, tty
 from bridge.terminal.control import Control
 from bridge.terminal.heartbeat import Heartbeat, SessionClient, TokenFile
+from bridge.terminal.hooks import Hooks
 from bridge.terminal.inject import Injector
 from bridge.terminal.judge import judge_for
 from bridge.terminal.link import Link, Message
+from bridge.terminal.live import Live
 from bridge.terminal.notice import Notice
 from bridge.terminal.relay import Relay, Wires
 from bridge.terminal.screen import Screen
 from bridge.terminal.verdict import Rules
+from bridge.terminal.ways import Ways
 
 HEADLESS_SIZE: Final = (120, 40)
 REAP_S_MAX: Final = 1.0
@@ -43,6 +46,8 @@ class Options:
     `private_dir` (made with mode 0700) holds the token file. `headless` runs without the user's terminal:
     nothing is read from stdin, the screen is only the model's, and `log` gets a copy of the output.
     `environment` is added for the agent (None takes a variable away). `quiet`: the terminal's title is left alone.
+    `live` says what native ways the program has; they run with `variables` (ours) as the agent does.
+    `resumes`: the program can go on with a session that it has named.
     """
 
     command: tuple[str, ...]
@@ -57,6 +62,14 @@ class Options:
     log: Path | None = None
     environment: Mapping[str, str | None] = field(default_factory=dict)
     quiet: bool = False
+    live: Live = field(default_factory=Live)
+    variables: Mapping[str, str] = field(default_factory=dict)
+    resumes: bool = False
+
+    def everything(self, more: Mapping[str, str | None]) -> dict[str, str]:
+        """All variables of the agent's."""
+        merged: dict[str, str | None] = {**self.variables, **more}
+        return {name: value for name, value in merged.items() if value is not None}
 
 
 def run(options: Options, client: SessionClient) -> int:
@@ -68,12 +81,12 @@ def run(options: Options, client: SessionClient) -> int:
         sys.stderr.flush()
         monitor.execute(options.command, options.environment)
     file = TokenFile(options.private_dir, os.getpid())
-    heartbeat = Heartbeat(client, options.session_id, file)
+    heartbeat = Heartbeat(client, options.session_id, file, resumes=options.resumes)
     link = Link(options.host_socket, lambda: _hello(options, heartbeat))
     try:
-        with wakeup_pipe() as wakeup:
+        with wakeup_pipe() as wakeup, _own_ways(options, file.path) as own:
             terminal = tty.UserTerminal(0, 1) if interactive else None
-            return _start(options, terminal, heartbeat, link, wakeup, file.path)
+            return _start(own, terminal, heartbeat, link, wakeup, file.path)
     finally:
         link.close()
         heartbeat.stop()
@@ -89,17 +102,53 @@ def _hello(options: Options, heartbeat: Heartbeat) -> Message:
         "session_id": options.session_id,
         "pid": os.getpid(),
         "preset": options.preset,
+        "runtime": "pty",
     }
 
 
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """What is started, and the parts that go with it."""
+
+    options: Options
+    command: tuple[str, ...]
+    environment: dict[str, str | None]
+    ways: Ways
+
+
+@contextlib.contextmanager
+def _own_ways(options: Options, token_file: Path) -> "Iterator[_Start]":
+    """The program's native ways, and the files that they need for as long as it runs."""
+    live = options.live
+    settings = token_file.with_suffix(".settings.json")
+    environment = _environment(options, token_file)
+    hooks = None
+    if live.hook_settings and live.is_free(options.command):
+        hooks = Hooks(token_file.with_suffix(".hooks"), live)
+        environment["BRIDGE_HOOKS"] = str(hooks.path)
+        settings.write_text(live.hook_settings)
+    elif live.hook_settings:
+        given = " or ".join(live.unless)
+        sys.stderr.write(
+            f"bridge: {given} was given, so the program's hooks do not tell us anything: its screen alone does\n"
+        )
+    ways = Ways(live, options.command[0], options.everything(environment), hooks)
+    try:
+        yield _Start(options, live.command(options.command, settings), environment, ways)
+    finally:
+        ways.close()
+        settings.unlink(missing_ok=True)
+
+
 def _start(
-    options: Options,
+    own: _Start,
     terminal: tty.UserTerminal | None,
     heartbeat: Heartbeat,
     link: Link,
     wakeup: int,
     token_file: Path,
 ) -> int:
+    options = own.options
     cols, rows = terminal.size() if terminal else HEADLESS_SIZE
     screen = Screen(cols, rows)
     last_words = monitor.LastWords()
@@ -116,8 +165,8 @@ def _start(
             screen.feed(b"\x1b[%d;%dH" % (cursor[1], cursor[0]))
     try:
         plan = monitor.Plan(
-            options.command,
-            _environment(options, token_file),
+            own.command,
+            own.environment,
             token_file,
             monitor.Terminal(terminal.out, terminal.modes, last_words) if terminal else None,
         )
@@ -142,6 +191,7 @@ def _start(
                     last_words=last_words,
                     copy=copy,
                     notice=Notice(quiet=options.quiet or terminal is None),
+                    ways=own.ways,
                 ),
                 typed_before=typed,
                 cursor_unanswered=not seeded,
@@ -174,6 +224,7 @@ def _environment(options: Options, token_file: Path) -> dict[str, str | None]:
         "BRIDGE_TOKEN": None,
         "BRIDGE_AGENT_ID": options.agent_id,
         "BRIDGE_SESSION_ID": options.session_id,
+        "BRIDGE_HOOKS": None,
     }
 
 

@@ -127,6 +127,11 @@ class Step:
     outcome: Outcome | None = None
 
 
+def same_words(one: str, other: str) -> bool:
+    """Whether two texts are the same but for spaces: a box wraps, and a record may not."""
+    return "".join(one.split()) == "".join(other.split())
+
+
 def is_typeable(text: str) -> bool:
     """Whether a text is one short line without controls, bidi marks or other invisible letters."""
     return (

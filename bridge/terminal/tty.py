@@ -95,3 +95,8 @@ class UserTerminal:
             if not data:
                 break
         return got, None
+
+
+def pasted(text: str, *, bracketed: bool) -> bytes:
+    """A text as a terminal pastes it, where the program has switched bracketed paste on; else as it is typed."""
+    return b"\x1b[200~" + text.encode() + b"\x1b[201~" if bracketed and text else text.encode()

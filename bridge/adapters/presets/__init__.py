@@ -5,6 +5,7 @@ Rules of this folder:
   presets stand in the directory of the setting `presets_dir`; one there wins over a built-in of its name.
 - `[screen]` says how the program's input line looks. It is handed to `bridge run` as keyword arguments, so
   its fields are exactly those of `bridge.terminal.Rules`; a test compares the two.
+- `[live]` says which native ways the program has in a terminal, and by which names it is known there.
 - `[command]` says how the program is started when nobody is at a terminal; `[webhook]` where a service is told.
   At least one table is there, and `[webhook]` stands alone: a service has no terminal, and is not started.
 - A file with a field too many, too few or of another type is refused when it is loaded, not when it is used.
@@ -15,13 +16,14 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from bridge.adapters.presets.command import CommandData, PresetError, read_command
+from bridge.adapters.presets.live import LiveData, read_live
 from bridge.adapters.presets.screen import ScreenData, read_screen
 from bridge.adapters.presets.webhook import WebhookData, read_webhook
 
@@ -38,6 +40,7 @@ class Preset:
     looks: ScreenData | None = None
     command: CommandData | None = None
     webhook: WebhookData | None = None
+    live: LiveData | None = None
 
     @property
     def screen(self) -> ScreenData:
@@ -58,6 +61,7 @@ TABLES: Final = {
     "screen": _Table("looks", read_screen),
     "command": _Table("command", read_command),
     "webhook": _Table("webhook", read_webhook),
+    "live": _Table("live", read_live),
 }
 _TABLE_NAMES: Final = ", ".join(f"[{name}]" for name in TABLES)
 
@@ -103,12 +107,31 @@ def load_preset(name: str, presets_dir: Path | None = None) -> Preset:
     if not all(isinstance(table, dict) for table in given.values()):
         message = f"preset {name}: {_TABLE_NAMES} are tables"
         raise PresetError(message)
+    if "live" in given and "screen" not in given:
+        message = f"preset {name}: [live] needs [screen]: native ways stand beside it"
+        raise PresetError(message)
     if "webhook" in given and len(given) > 1:
         message = f"preset {name}: [webhook] stands alone: a service has no terminal, and is not started"
         raise PresetError(message)
     return Preset(
         name, **{TABLES[key].kept_as: TABLES[key].read(name, table) for key, table in given.items()}
     )
+
+
+def preset_of(names: Collection[str], presets_dir: Path | None = None, other: str = "line") -> str:
+    """The preset that says it is for a program of one of these names; `other` where none does.
+
+    The host's own presets are asked first; one that cannot be read is for nobody.
+    """
+    own = _own_names(presets_dir)
+    for name in sorted(preset_names(presets_dir), key=lambda one: (one not in own, one)):
+        try:
+            preset = load_preset(name, presets_dir)
+        except PresetError:
+            continue
+        if preset.live is not None and preset.looks is not None and set(names) & set(preset.live.programs):
+            return name
+    return other
 
 
 def _own_names(presets_dir: Path | None) -> set[str]:
