@@ -19,19 +19,20 @@ from bridge.conformance.live_play import live_play, live_traps
 from bridge.conformance.live_traps import LIVE_TRAPS
 from bridge.conformance.own import OWN, Own, own_command
 from bridge.conformance.pane import TmuxAdapter
+from bridge.conformance.post_traps import POST_TRAPS
+from bridge.conformance.posted import PostBench
 from bridge.conformance.start_traps import START_TRAPS
 from bridge.conformance.started import Bench, CommandAdapter
 from bridge.conformance.suite import OfAdapter, Told, try_all
-from bridge.conformance.traps import Kind, Trap
+from bridge.conformance.traps import Trap
 from bridge.terminal import Rules
 
 LIVE_ADAPTERS: Final[Mapping[str, Callable[[str, Path | None], LiveAdapter]]] = {
     "pty": PtyAdapter,
     "tmux": TmuxAdapter,
 }
-ADAPTERS: Final = (*LIVE_ADAPTERS, "command")
+ADAPTERS: Final = (*LIVE_ADAPTERS, "command", "webhook")
 """In the order of the report; the user's own program comes last."""
-KINDS: Final = {**dict.fromkeys(LIVE_ADAPTERS, Kind.LIVE), "command": Kind.START}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Chosen:
 
 def all_traps() -> list[Trap]:
     """Every trap there is."""
-    return [*LIVE_TRAPS, *START_TRAPS]
+    return [*LIVE_TRAPS, *START_TRAPS, *POST_TRAPS]
 
 
 def try_preset(name: str, presets_dir: Path | None, chosen: Chosen, told: Told) -> list[OfAdapter]:
@@ -88,6 +89,10 @@ def _try_adapter(
 ) -> OfAdapter:
     if adapter == "command":
         return _try_command(preset, presets_dir, chosen, told)
+    if adapter == "webhook":
+        if preset.webhook is None:
+            return OfAdapter(adapter, available=False, why=f"the preset {preset.name} has no [webhook]")
+        return try_webhook(chosen, told)
     if preset.looks is None:
         return OfAdapter(adapter, available=False, why=f"the preset {preset.name} has no [screen]")
     look = likeness(Rules(**preset.looks.arguments()))
@@ -108,6 +113,19 @@ def try_live(adapter: LiveAdapter, look: Mapping[str, Any], chosen: Chosen, told
         return OfAdapter(adapter.name, available=False, why=why)
     traps = chosen.of(live_traps(adapter.name, str(look["look"])))
     return try_all(adapter.name, traps, live_play(adapter, look), told)
+
+
+def try_webhook(chosen: Chosen, told: Told, make: Callable[[Path], PostBench] = PostBench) -> OfAdapter:
+    """Every trap of posting; the runtime is the same whatever the preset says."""
+
+    def play(trap: Trap, folder: Path) -> None:
+        bench = make(folder)
+        try:
+            trap.play(bench)
+        finally:
+            bench.close()
+
+    return try_all("webhook", chosen.of(POST_TRAPS), play, told)
 
 
 def _try_command(preset: Preset, presets_dir: Path | None, chosen: Chosen, told: Told) -> OfAdapter:

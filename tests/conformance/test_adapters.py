@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from bridge.conformance.live_play import live_traps
+from bridge.conformance.post_traps import POST_TRAPS
 from bridge.conformance.start_traps import START_TRAPS
 from bridge.conformance.traps import Mark, Tried
 
@@ -20,6 +21,7 @@ CASES = [
         for case in LIVE_CASES
     ),
     *(pytest.param("command", preset, trap.name) for preset in START for trap in START_TRAPS),
+    *(pytest.param("webhook", "", trap.name) for trap in POST_TRAPS),
 ]
 SKIPPED = {"the preset does not say what its ids look like (native_form)"}
 

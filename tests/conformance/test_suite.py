@@ -7,12 +7,14 @@ import pytest
 
 from bridge.adapters.presets import load_preset
 from bridge.conformance.live_traps import LIVE_TRAPS
-from bridge.conformance.run import Chosen, all_traps, try_live
+from bridge.conformance.post_traps import POST_TRAPS
+from bridge.conformance.run import Chosen, all_traps, try_live, try_webhook
 from bridge.conformance.start_traps import START_TRAPS
 from bridge.conformance.started import Bench, CommandAdapter
 from bridge.conformance.suite import OfAdapter, Report, try_all
 from bridge.conformance.traps import Kind, Mark, NotHere, Trap, Tried, Wrong
 from tests.conformance import broken
+from tests.conformance.broken_posts import BENCHES
 
 HABITS = {
     "blind": broken.blind,
@@ -47,6 +49,14 @@ START_CAUGHT = [
     ("session id like an option", "an id that is an option was passed on"),
     ("ends with a status", "status 42 was told as 0"),
     ("daemon", "processes of it live"),
+]
+POST_CAUGHT = [
+    ("2xx", "the signature is wrong"),
+    ("words of others", "the line's words stood in the request"),
+    ("429", "not_touched is right here"),
+    ("410", "gone is right here"),
+    ("same id again", "the ids differ"),
+    ("rebinding", "looked up 2 times"),
 ]
 
 
@@ -117,6 +127,24 @@ def test_a_book_that_trusts_is_caught_and_named(
 def test_every_trap_of_starting_has_caught_somebody(red_starts: dict[str, list[str]]) -> None:
     skipped = {"id of another form"}
     assert {trap.name for trap in START_TRAPS} - set(red_starts) - skipped == set()
+
+
+@pytest.fixture(name="red_posts", scope="module")
+def _red_posts() -> dict[str, dict[str, str]]:
+    """Why each trap of posting failed, by sender."""
+    return {name: _failures(try_webhook(Chosen(), _told, make)) for name, make in BENCHES.items()}
+
+
+@pytest.mark.parametrize(("trap", "why"), POST_CAUGHT, ids=[row[0] for row in POST_CAUGHT])
+def test_a_sender_that_believes_everybody_is_caught_and_named(
+    red_posts: dict[str, dict[str, str]], trap: str, why: str
+) -> None:
+    assert why in red_posts["yes-man"].get(trap, "(passed)")
+
+
+def test_every_trap_of_posting_has_caught_somebody(red_posts: dict[str, dict[str, str]]) -> None:
+    caught = {trap for failures in red_posts.values() for trap in failures}
+    assert {trap.name for trap in POST_TRAPS} - caught == set()
 
 
 def test_what_breaks_the_suite_is_a_failure_and_no_end_of_it(tmp_path: Path) -> None:
