@@ -31,6 +31,7 @@ from bridge.core.wake_events import (
 )
 from bridge.ports.runtime import Line
 from bridge.simulation.engine import Engine, seconds_of, us_of
+from bridge.simulation.hold_checks import HoldWatch
 from bridge.simulation.records import HANDED, OPERATORS
 from bridge.simulation.run_checks import Broken, RunWatch
 from bridge.simulation.store import Change, Key, Message, Said, Store, ThreadRow, UnitOfWork
@@ -64,6 +65,7 @@ class Watch:
         self._seqs: dict[str, int] = dict.fromkeys(members, 0)
         self._evidence: dict[str, Evidence] = {}  # by attempt
         self.runs = RunWatch(self)
+        self.holds = HoldWatch(self)
         store.watch = self.committed
 
     def require(self, holds: bool, rule: str, detail: object = "") -> None:  # noqa: FBT001  what it is about
@@ -138,6 +140,7 @@ class Watch:
         self._hands(said)
         self._burnt(said)
         self._meant(said)
+        self.holds.judge(said)
         if isinstance(event, CancelAsked) and said.hand == "operator":
             pair = (before.thread_id, before.agent_id)
             self._excused[pair] = max(self._excused.get(pair, 0), before.target_seq)
@@ -320,6 +323,7 @@ class Watch:
     def typing(self, where: str, typed: int, line: Line) -> None:
         """Our text is about to be typed."""
         self.note(f"{line.key} is typed in {where}")
+        self.holds.typing(where, line)
         self.require(line.may_type, "what was handed over is never typed again", line.key)
         allowed = self.faults[line.key]
         rule = "typed again at most once for each hand that was killed or frozen while typing"

@@ -17,6 +17,7 @@ OPERATIONS = {
     "force": 0.1,
     "trigger": 0.12,
     "pause": 0.06,
+    "hold": 0.12,
     "kill": 0.1,
     "drain": 0.06,
     "bind": 0.06,
@@ -42,6 +43,8 @@ class Crowd:
             what = self.rng.one_of({"type": 0.5, "dialog": 0.3, "clear": 0.2})
             if what == "type":
                 terminal.human_types(leaves_draft=self.rng.chance(0.5))
+                if self.rng.chance(0.3):
+                    self.fleet.begin(self.hold(terminal.session_id))
             elif what == "dialog":
                 terminal.dialog = True
                 self.site.engine.after(self.rng.choice((1.0, 6.0)), _close_dialog, terminal)
@@ -68,6 +71,8 @@ class Crowd:
             store.rows["pause",] = "lunch"
             yield rng.choice((1.0, 5.0))
             store.rows["pause",] = None
+        elif what == "hold":
+            yield from self.hold(shell.seat_of(rng.choice(sorted(shell.threads_of))).seat_session_id)
         elif what == "kill" and store.runs_open:
             yield from shell.end_run(rng.choice(list(store.runs_open)))
         elif what == "drain":
@@ -78,6 +83,18 @@ class Crowd:
         elif wakes and what in ("cancel", "force"):
             command = shell.cancel if what == "cancel" else shell.force
             yield from command(rng.choice(wakes))
+
+    def hold(self, session_id: str | None) -> Steps[None]:
+        """Somebody wants a session to himself: for a while, or until he gives it back."""
+        if session_id is None or self.site.store.get("session", session_id) is None:
+            return
+        yield from self.site.shell.hold(session_id, self.rng.choice((1.0, 4.0, 12.0, 40.0)))
+        if self.rng.chance(0.5):
+            self.fleet.begin(self._give_back(session_id, self.rng.choice((0.2, 2.0, 6.0))))
+
+    def _give_back(self, session_id: str, after_s: float) -> Steps[None]:
+        yield after_s
+        yield from self.site.shell.hold(session_id, self.rng.choice((0.0, 0.0, 1.0)))
 
     def drain(self, host: str) -> Steps[None]:
         """Nothing is started there for a while."""

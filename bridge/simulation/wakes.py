@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from bridge.core import agent as breaker
@@ -12,6 +13,8 @@ from bridge.core.effects import (
     Probe,
 )
 from bridge.core.errors import Conflict, Unavailable
+from bridge.core.session import Held, Released, Session
+from bridge.core.session import decide as decide_session
 from bridge.core.states import WAKE_FINAL, Evidence, Rung, WaitReason, WakeState
 from bridge.core.wake import Event
 from bridge.core.wake_events import (
@@ -41,13 +44,14 @@ class Advanced(NamedTuple):
     absorbed: bool = False
 
 
-FREED = frozenset({WaitReason.SLOT, WaitReason.BUSY})
+FREED = frozenset({WaitReason.SLOT, WaitReason.BUSY, WaitReason.HELD})
 
 
 class WakeShell(Recorder):
     """Commands on wakes."""
 
     follows = frozenset({WakeState.PENDING, WakeState.WAITING})
+    on_hold: Callable[[str, float], None] = staticmethod(lambda _session, _for_s: None)
 
     def finish(self, uow: UnitOfWork) -> Steps[None]:
         """After the commit, and only then: the doorbell, and whose session became free."""
@@ -205,6 +209,26 @@ class WakeShell(Recorder):
     def force(self, wake_id: str) -> Steps[None]:
         """An operator skips the wait."""
         yield from self.tell(wake_id, Forced("operator"), "operator")
+
+    def hold(self, session_id: str, for_s: float) -> Steps[None]:
+        """Somebody says to leave the session alone for so long, or (0) gives it back."""
+        uow = self.store.begin("operator")
+        try:
+            yield from uow.lock("session", session_id)
+            now = uow.now()
+            session: Session = uow.get("session", session_id)
+            until = now + timedelta(seconds=for_s)
+            hold = session.hold(now)
+            after = decide_session(session, Held(until, "operator") if for_s else Released(), now)
+            uow.put("session", session_id, value=after)
+            if hold is not None and until < hold.until:
+                uow.roused.append(session.agent_id)
+            yield from self.work()
+            uow.commit()
+            self.on_hold(session_id, (until - self.engine.now).total_seconds() if for_s else 0.0)
+        finally:
+            uow.end()
+        yield from self.finish(uow)
 
     def rouse(self, agent_id: str, *, alive: bool) -> Steps[None]:
         """The agent's open wakes look again. Never fails: losing it costs time."""

@@ -166,6 +166,7 @@ class World:
         self.site = Site(self.engine, self.store, self.shell, self.policy, rng, self.watch, self.trouble)
         self.fleet = Fleet(self.site, minds)
         self.site.runtimes, self.watch.runs.site = self.fleet, self.site
+        self.shell.on_hold = self.watch.holds.held
         self.fleet.workers = {name: Worker(self.site, name, on_host=True) for name in self.hosts}
         self.workers = {**self.fleet.workers, TIMERS: Worker(self.site, TIMERS, on_host=False)}
         self.crowd, self.site.meddle = Crowd(self.fleet), self._meddle
@@ -343,7 +344,7 @@ class World:
 
     def _meddle(self, agent_id: str) -> None:
         """Somebody does something to the agent while a hand stands still over its wake."""
-        what = self.rng.one_of({"open": 0.45, "bind": 0.4, "drain": 0.15})
+        what = self.rng.one_of({"open": 0.4, "bind": 0.35, "drain": 0.1, "hold": 0.15})
         if not self.fleet.talking:
             return
         if what == "bind":
@@ -351,6 +352,8 @@ class World:
             self.fleet.begin(self.shell.bind(agent_id, next((it for it in self.hosts if it != here), here)))
         elif what == "drain":
             self.fleet.begin(self.crowd.drain(self.shell.seat_of(agent_id).host))
+        elif what == "hold":
+            self.fleet.begin(self.crowd.hold(self.shell.seat_of(agent_id).seat_session_id))
         elif not self.fleet.minds[agent_id].dead:
             self._visit(agent_id, None)
 

@@ -68,6 +68,10 @@ def test_two_hundred_histories_come_by_every_rule_of_the_table_and_every_kind_of
         "hosts cut off",
         "workers frozen",
         "database restarts",
+        "holds",
+        "releases",
+        "waits for a hold",
+        "forced through a hold",
     ):
         assert report.counts[what], what
 

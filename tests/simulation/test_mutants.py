@@ -41,6 +41,9 @@ WANTED = {
     "a moved wake is not rung at its new host",
     "ABSENT joins riders",
     "ABSENT raises offered",
+    "a hold is not looked at",
+    "a hold that comes before touching is not seen",
+    "a process is started for a held session",
 }
 
 

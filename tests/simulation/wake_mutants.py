@@ -7,6 +7,8 @@ from bridge.core import wake_judgement, wake_rules
 from bridge.core.effects import Notify
 from bridge.core.ladder import Facts
 from bridge.core.policy import Policy
+from bridge.core.session import Released, Session
+from bridge.core.session import decide as decide_session
 from bridge.core.states import Rung, ThreadStatus, WaitReason, WakeState
 from bridge.core.thread import Posted, StallChecked, Thread
 from bridge.core.thread import decide as decide_thread
@@ -18,7 +20,7 @@ from bridge.simulation.store import Store, ThreadRow, UnitOfWork, WakeRow
 from bridge.simulation.terminal import Terminal
 from bridge.simulation.threads import Shell
 from bridge.simulation.wakes import Advanced
-from tests.simulation.planted import OPEN, Ring, Rule, S, in_core, in_shell, put, rule
+from tests.simulation.planted import OPEN, Ring, Rule, S, both, in_core, in_shell, put, rule
 
 # --- the core ----------------------------------------------------------------------------------------------------
 
@@ -139,6 +141,58 @@ def _endless(old: Rule) -> Rule:
 in_core("the last try is followed by another", lambda: rule(_endless, (S.WAITING, Due), (S.PENDING, Due)))
 
 
+Stop = tuple[WaitReason, datetime] | None
+STOPPED = wake_judgement.stopped
+
+
+def _pauses_only(wake: Wake, facts: Facts, policy: Policy, now: datetime) -> Stop:
+    del wake
+    if facts.paused is None:
+        return None
+    return WaitReason.PAUSED, now + timedelta(seconds=policy.recheck_s)
+
+
+in_core(
+    "a hold is not looked at",
+    lambda: both(put(wake_judgement, "stopped", _pauses_only), put(wake_rules, "stopped", _pauses_only)),
+)
+in_core("a hold that comes before touching is not seen", lambda: put(wake_rules, "stopped", _pauses_only))
+
+
+def _terminals_only(wake: Wake, facts: Facts, policy: Policy, now: datetime) -> Stop:
+    live = facts.session is not None and facts.session.live
+    return (STOPPED if live else _pauses_only)(wake, facts, policy, now)
+
+
+in_core(
+    "a process is started for a held session",
+    lambda: both(
+        put(wake_judgement, "stopped", _terminals_only), put(wake_rules, "stopped", _terminals_only)
+    ),
+)
+
+
+def _held_is_human(wake: Wake, now: datetime) -> float:
+    human = wake.reason in (WaitReason.HUMAN, WaitReason.HELD)
+    return (now - wake.since).total_seconds() if human else 0.0
+
+
+in_core("a hold counts as a human who types", lambda: put(wake_rules, "human_s", _held_is_human))
+
+
+def _waiting_it_out(old: Rule) -> Rule:
+    def outlives(wake: Wake, event: Due, policy: Policy, now: datetime) -> Decision:
+        after, effects = old(wake, event, policy, now)
+        if after.reason is WaitReason.HELD:
+            after = replace(after, dies_at=after.dies_at + timedelta(seconds=1))
+        return Decision(after, effects)
+
+    return outlives
+
+
+in_core("a hold moves death", lambda: rule(_waiting_it_out, (S.PENDING, Due)))
+
+
 # --- the shell ---------------------------------------------------------------------------------------------------
 
 
@@ -251,6 +305,24 @@ class _FastAndBlind(Shell):
     def fast(self, thread: Thread, posted: Posted, now: datetime) -> Thread | None:
         active = super().fast(replace(thread, status=ThreadStatus.ACTIVE), posted, now)
         return active and replace(active, status=thread.status)
+
+
+@in_shell("another terminal of the session ends its hold")
+class _NotKept(Shell):
+    def attach(self, agent_id: str, session_id: str, host: str) -> Steps[int]:
+        term = yield from super().attach(agent_id, session_id, host)
+        session: Session = self.store.get("session", session_id)
+        self.store.rows["session", session_id] = decide_session(session, Released(), self.engine.now)
+        return term
+
+
+@in_shell("whoever asks last for a hold is not heard")
+class _FirstHold(Shell):
+    def hold(self, session_id: str, for_s: float) -> Steps[None]:
+        if self.store.get("session", session_id).hold(self.engine.now) is None:
+            yield from super().hold(session_id, for_s)
+        else:
+            self.on_hold(session_id, for_s)
 
 
 # --- the terminal ------------------------------------------------------------------------------------------------
