@@ -6,6 +6,8 @@ Rules of this file:
   imagine it.
 """
 
+import functools
+import unicodedata
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -20,7 +22,19 @@ _ALTERNATE: Final = (1049, 1047, 47)
 _OFF_AT_REST: Final = (1, 9, 66, 1000, 1002, 1003, 1004, 1005, 1006, 1015, 1016, 2004, 2026, 2031, 2048)
 _ON_AT_REST: Final = (7, 25)
 _GRAPHEME_MAX: Final = 16
+_WIDE: Final = frozenset({"W", "F"})
+_JOINED: Final = frozenset({"Mn", "Me", "Mc", "Cf", "Cn", "Co", "Cs"})
 _STYLES: Final = ("bold", "faint", "inverse", "italic")
+
+
+def _has_a_letter_a_cell(line: str) -> bool:
+    # Asking the emulator for each cell costs milliseconds a screen.
+    return line.isascii() or all(map(_fills_one_cell, line))
+
+
+@functools.lru_cache(maxsize=4096)
+def _fills_one_cell(letter: str) -> bool:
+    return unicodedata.east_asian_width(letter) not in _WIDE and unicodedata.category(letter) not in _JOINED
 
 
 class Screen:
@@ -120,12 +134,14 @@ class Screen:
         return bool(found[0])
 
     def _cells(self, line: str, y: int, start: int, end: int) -> str:
-        if line.isascii():
+        if _has_a_letter_a_cell(line):
             return line.ljust(end)[start:end]
         return "".join(self._cell(x, y) for x in range(start, end))
 
     def _row(self, line: str, y: int, cols: int) -> tuple[str, ...]:
-        return tuple(line) if line.isascii() else tuple(self._cell(x, y) for x in range(cols))
+        if _has_a_letter_a_cell(line):
+            return tuple(line.ljust(cols))
+        return tuple(self._cell(x, y) for x in range(cols))
 
     def _cell(self, x: int, y: int) -> str:
         count = ffi.new("size_t*")
