@@ -42,6 +42,8 @@ from bridge.ports.ids import IdSource
 S = WakeState
 FREED = frozenset({WaitReason.SLOT, WaitReason.BUSY, WaitReason.HELD})
 """What is over when a session is free, its program ready, or its hold ended; none of these is a sign of life."""
+FORCED = "forced"
+"""The event of an operator's force: who and why is written down each time."""
 CLAIMS = frozenset({(S.PENDING, S.DELIVERING), (S.DELIVERING, S.PENDING), (S.PENDING, S.PENDING)})
 """Claims, what gives them back, and waiting: in the wake's own history, not in the audit."""
 
@@ -100,7 +102,7 @@ def _store(
 ) -> None:
     n, head = old.audit_n, old.audit_head
     moved = old.wake.state is not new.state
-    asked = (new.forced and not old.wake.forced) or new.cancel != old.wake.cancel
+    asked = event == FORCED or new.cancel != old.wake.cancel
     if asked or (moved and (old.wake.state, new.state) not in CLAIMS):
         what = event if asked and not moved else new.state
         said = uow.said("wake", new.wake_id, f"wake.{what}", brief(old.wake), brief(new))

@@ -14,7 +14,10 @@ from bridge.db.deps import Deps
 
 @dataclass(frozen=True, slots=True)
 class AgentView:
-    """One agent. `seat_*` is the session that live wakes go to; `unreachable_since` while its breaker is open."""
+    """One agent. `seat_*` is the session that live wakes go to; `unreachable_since` while its breaker is open.
+
+    `seat_held_until` while somebody holds that session.
+    """
 
     agent_id: str
     host: str
@@ -29,6 +32,8 @@ class AgentView:
     seat_status: str | None
     seat_attached: bool
     seat_heartbeat_at: datetime | None
+    seat_held_until: datetime | None
+    seat_held_by: str | None
     open_wakes: int
     created_at: datetime
 
@@ -44,10 +49,11 @@ class AgentPage:
 _SELECT = """
 SELECT a.agent_id, a.host, a.is_human, a.preset, a.disabled, a.unreachable_since, a.probe_at, a.listening_until,
     a.seat_session_id, s.runtime AS seat_runtime, s.status AS seat_status, coalesce(s.attached, false) AS seat_attached,
-    s.heartbeat_at AS seat_heartbeat_at, a.created_at,
+    s.heartbeat_at AS seat_heartbeat_at, h.held_until AS seat_held_until, h.held_by AS seat_held_by, a.created_at,
     (SELECT count(*) FROM wakes w WHERE w.workspace_id = a.workspace_id AND w.agent_id = a.agent_id
         AND w.state IN ('pending', 'delivering', 'touching', 'waiting')) AS open_wakes
 FROM agents a LEFT JOIN sessions s ON s.workspace_id = a.workspace_id AND s.session_id = a.seat_session_id
+LEFT JOIN LATERAL (SELECT s.held_until, s.held_by WHERE s.held_until > bridge_now()) h ON true
 WHERE a.workspace_id = :workspace_id
 """
 _LIST = text(f"""{_SELECT}

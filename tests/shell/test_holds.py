@@ -17,6 +17,7 @@ from bridge.core.caller import Caller
 from bridge.core.errors import ClaimMismatch, Forbidden, InvalidArgument, NotFound
 from bridge.core.states import Evidence, Role, SessionStatus, WaitReason
 from bridge.core.wake_events import Wake
+from bridge.queries.agents import get_agent
 from bridge.queries.wake_story import explain_wake
 from bridge.queries.wakes import get_wake
 from tests.shell.test_audit import broken_chains
@@ -301,3 +302,39 @@ def test_who_triggers_by_force_says_why_in_the_wakes_own_story(
         w=found,
     )
     assert {"event": "wake.forced", "actor": "olivia"} in [dict(row) for row in events]
+
+
+def test_only_operators_force_and_each_time_is_written_down_with_who_and_why(
+    world: World, thread: str, operator: Caller
+) -> None:
+    hold(world, operator)
+    wake_id = world.pending(thread)
+    world.advance(wake_id)
+    for role in (Role.PARTICIPANT, Role.COORDINATOR, Role.AUDITOR, Role.HOST):
+        with pytest.raises(Forbidden):
+            force_wake(world.deps, world.caller("alice", role), wake_id, "now")
+    assert not world.wake(wake_id)["forced"]
+    force_wake(world.deps, operator, wake_id, "it burns")
+    force_wake(world.deps, world.caller("root", Role.OPERATOR), wake_id, "it still burns")
+    written = world.owner.rows(
+        "SELECT actor, after ->> 'why' AS why FROM audit_events WHERE resource_id = :w AND event = 'wake.forced' "
+        "ORDER BY n",
+        w=wake_id,
+    )
+    assert [(row["actor"], row["why"]) for row in written] == [
+        ("olivia", "forced by olivia: it burns"),
+        ("root", "forced by root: it still burns"),
+    ]
+    assert broken_chains(world.owner) == []
+
+
+def test_an_agents_line_shows_that_its_session_is_held(
+    world: World, clock: Clock, thread: str, operator: Caller
+) -> None:
+    del thread
+    hold(world, operator, 60)
+    bob = get_agent(world.deps, operator, "bob")
+    assert (bob.seat_held_until, bob.seat_held_by) == (clock.now + timedelta(seconds=60), "olivia")
+    clock.advance(60)
+    bob = get_agent(world.deps, operator, "bob")
+    assert (bob.seat_held_until, bob.seat_held_by) == (None, None)

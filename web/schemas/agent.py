@@ -44,6 +44,8 @@ class AgentAnswer(Answer):
     seat_status: str | None
     seat_attached: bool
     seat_heartbeat_at: Moment | None
+    seat_held_until: Moment | None
+    seat_held_by: str | None
     open_wakes: int
     created_at: Moment
 
