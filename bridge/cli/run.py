@@ -17,7 +17,7 @@ import httpx
 import typer
 
 from bridge.adapters.ids import Uuid7Ids
-from bridge.adapters.presets import load_preset
+from bridge.adapters.presets import Preset, load_preset, preset_of
 from bridge.adapters.presets.command import PresetError
 from bridge.cli.path import with_bridge
 from bridge.client import ApiError, Client, SessionToken, StackOperator
@@ -25,7 +25,7 @@ from bridge.config import Settings, inherited_environment, load_settings
 from bridge.core.authority import HOME_WORKSPACE
 from bridge.core.claims import unchecked_claims
 from bridge.core.errors import Unauthorized, Unavailable
-from bridge.terminal import Options, Rules
+from bridge.terminal import Live, Options, Rules
 from bridge.terminal import run as run_agent
 
 OVER = frozenset({"TOKEN_EXPIRED", "UNAUTHORIZED"})
@@ -56,7 +56,7 @@ class OwnSession:
         return self._client.token()
 
     def heartbeat(self, session_id: str, *, runtime: str, resumable: bool, status: str) -> object:
-        """Say that the session lives; whether it can be resumed, its preset says."""
+        """Say that the session lives; one whose name we choose can be resumed where its preset says so."""
         resumable = resumable or self._resumable
         try:
             return self._client.heartbeat(session_id, runtime=runtime, resumable=resumable, status=status)
@@ -88,7 +88,9 @@ def run(
     ] = None,
     token_file: Annotated[Path | None, typer.Option(help="File with the agent's token.")] = None,
     session: Annotated[str | None, typer.Option(help="The session's id; not set: a new one.")] = None,
-    preset: Annotated[str, typer.Option(help="What the program's input line looks like.")] = "line",
+    preset: Annotated[
+        str | None, typer.Option(help="What the program is; not set: told by its name, else line.")
+    ] = None,
     headless: Annotated[
         bool,
         typer.Option("--headless", help="Without this terminal: no keys are read, nothing is shown."),
@@ -105,7 +107,9 @@ def run(
         raise typer.BadParameter("only with --headless: the terminal has it already", param_hint="--log")
     settings = load_settings(data_dir=data, url=url, token_file=token_file)
     try:
-        program = load_preset(preset, settings.presets_dir)
+        known = preset or preset_of({Path(command[0]).name}, settings.presets_dir)
+        program = load_preset(known, settings.presets_dir)
+        rules = Rules(**program.screen.arguments())
     except PresetError as error:
         raise typer.BadParameter(str(error), param_hint="--preset") from error
     us = identity_of(settings, agent, session)
@@ -115,22 +119,35 @@ def run(
         agent_id=agent,
         session_id=us.session_id,
         url=us.url,
-        preset=preset,
-        rules=Rules(**program.screen.arguments()),
+        preset=program.name,
+        rules=rules,
         host_socket=settings.host_socket,
         private_dir=settings.run_dir / "agents",
         headless=headless,
         quiet=quiet,
         log=log,
         environment=us.environment(),
+        live=live_of(program),
+        variables=inherited_environment(),
+        resumes=resumes(program),
     )
     try:
-        resumable = program.command is not None and "resume" in program.command.rungs
+        resumable = resumes(program) and not options.live.has_own_id
         own = OwnSession(settings, us.url, agent, us.session_id, us.token, resumable=resumable)
         code = run_agent(options, own)
     except httpx.HTTPError as error:
         raise Unavailable(f"no bridge answers at {us.url}: {error}") from error
     raise typer.Exit(code)
+
+
+def live_of(program: Preset) -> Live:
+    """The program's native ways."""
+    return Live(**program.live.arguments()) if program.live is not None else Live()
+
+
+def resumes(program: Preset) -> bool:
+    """Whether its preset says how a session is gone on with."""
+    return program.command is not None and "resume" in program.command.rungs
 
 
 @dataclass(frozen=True, slots=True)
