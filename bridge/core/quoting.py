@@ -6,7 +6,7 @@ Rules of this file:
   `<U+202E>`, never passed on. Joiners that only shape what is seen are left out.
 - Every line of theirs begins with the mark, so that no word of theirs passes for one of ours.
 - Programs that agents run in (Claude Code, Gemini) take `@NAME` anywhere in a prompt as "read that file to the model",
-  whoever wrote it: in what is quoted, `@` is shown as `＠`.
+  whoever wrote it: in what is quoted, `@` is shown as U+FF20.
 - A cut is shown, and never goes through a letter.
 """
 

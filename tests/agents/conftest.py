@@ -44,5 +44,5 @@ def _bridge_of_all(network: Offline) -> Iterator[World]:
 @pytest.fixture(name="world")
 def _world(_bridge: World, network: Offline) -> Iterator[World]:
     with network.inside():
-        _bridge.model.forget()
+        _bridge.calm()
         yield _bridge

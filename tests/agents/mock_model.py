@@ -160,8 +160,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, dialect: Dialect, body: dict[str, Any], path: str) -> None:
         question = dialect.read(body)
         with self.common.lock:
-            answer, delay_s = decide(self.common.rules, question)
-            aside = question.form is not None or not question.tools
+            rules = list(self.common.rules)
+        answer, delay_s = decide(rules, question)  # outside the lock: a script may wait for the test
+        aside = question.form is not None or not question.tools
+        with self.common.lock:
             self.common.asked.append(Asked(dialect.name, question.turns, answer, aside))
         _until(delay_s)
         if isinstance(answer, Fail):

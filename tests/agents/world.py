@@ -7,6 +7,7 @@ Rules of this file:
 - Whoever asks for a thing waits for it here, with a deadline, and is told what there was instead.
 """
 
+import contextlib
 import json
 import re
 import shlex
@@ -18,7 +19,7 @@ from typing import Any
 
 from bridge.client import ApiError, Client, FixedToken, StackOperator
 from bridge.config import default_run_dir
-from bridge.core.states import WAKE_FINAL
+from bridge.core.states import WAKE_FINAL, RunState
 from tests.agents.homes import Home, make_home
 from tests.agents.mock_model import Asked, MockModel, Say, Shell, Turn
 from tests.stack.running import Running, until
@@ -104,6 +105,18 @@ class World:
         """A thread of `ci`, who is no more than a program, with these."""
         members = [{"agent_id": name, "role": name} for name in ("ci", *agents)]
         return str(self.operator.create_thread(f"with {', '.join(agents)}", members)["thread_id"])
+
+    def calm(self) -> None:
+        """What an earlier test left is over: its wakes, its runs, its rules."""
+        for wake in self.operator.wakes(limit=100)["items"]:
+            if wake["state"] not in WAKE_FINAL:
+                with contextlib.suppress(ApiError):  # it has ended meanwhile
+                    self.operator.act_on_wake(wake["wake_id"], "cancel", "its test is over")
+        until(self._no_runs, "the end of all runs")
+        self.model.forget()
+
+    def _no_runs(self) -> bool:
+        return all(run["state"] == RunState.ENDED for run in self.operator.runs(limit=100)["items"])
 
     # --- what happens -------------------------------------------------------------------------------------
 
