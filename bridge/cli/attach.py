@@ -13,9 +13,9 @@ from typing import Annotated, TypeVar
 import httpx
 import typer
 
-from bridge.adapters.presets import load_preset, preset_names
+from bridge.adapters.presets import load_preset, preset_of
 from bridge.adapters.presets.command import PresetError
-from bridge.cli.run import OwnSession, identity_of
+from bridge.cli.run import OwnSession, identity_of, live_of, resumes
 from bridge.config import inherited_environment, load_settings
 from bridge.core.errors import Conflict, Unavailable
 from bridge.terminal import Rules
@@ -23,7 +23,6 @@ from bridge.terminal.tmux import AttachOptions, names_in_pane
 from bridge.terminal.tmux import attach as attach_pane
 from bridge.terminal.tmux_pane import TmuxError
 
-LINE = "line"
 Answer = TypeVar("Answer")
 
 
@@ -67,14 +66,16 @@ def attach(
             private_dir=settings.run_dir / "agents",
             pane_id=pane,
             command=tuple(command or ()),
-            programs=(program.name,) if preset is None and program.name != LINE else (),
+            programs=program.live.programs if program.live is not None else (),
+            live=live_of(program),
+            resumes=resumes(program),
             socket=tmux_socket,
             variables=inherited_environment(),
             environment=us.environment(),
         )
     except PresetError as error:
         raise typer.BadParameter(str(error), param_hint="--preset") from error
-    resumable = program.command is not None and "resume" in program.command.rungs
+    resumable = pane is None and resumes(program) and not options.live.has_own_id
     own = OwnSession(settings, us.url, agent, us.session_id, us.token, resumable=resumable)
     try:
         code = _asked(lambda: attach_pane(options, own, _say))
@@ -86,11 +87,11 @@ def attach(
 def _preset_of(
     command: list[str] | None, pane: str | None, socket: Path | None, presets_dir: Path | None
 ) -> str:
-    """The preset that has the program's name; a program that none has the name of reads lines."""
+    """The preset that says it is for this program; a program that none is for reads lines."""
     names = {Path(command[0]).name} if command else set()
     if pane is not None:
         names = set(_asked(lambda: names_in_pane(pane, socket, inherited_environment())))
-    return min(names & set(preset_names(presets_dir)), default=LINE)
+    return preset_of(names, presets_dir)
 
 
 def _asked(ask: Callable[[], Answer]) -> Answer:

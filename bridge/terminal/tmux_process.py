@@ -22,7 +22,10 @@ PROCESSES_MAX: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process: `began` tells it from a later one with its number; `front` is the terminal's group."""
+    """One process: `began` tells it from a later one with its number; `front` is the terminal's group.
+
+    `program` is the file it runs (a script's own, where an interpreter runs it), "" where that cannot be read.
+    """
 
     pid: int
     began: int
@@ -30,6 +33,7 @@ class Process:
     front: int
     stopped: bool
     names: frozenset[str]
+    program: str = ""
 
     @property
     def is_in_front(self) -> bool:
@@ -73,12 +77,31 @@ def _read(pid: int) -> Process | None:
     except OSError:
         program = ""
     names = {name.partition("(")[2], program, Path(words[0]).name.removeprefix("-")}
+    script = ""
     if program.startswith(_INTERPRETERS):
         script = next((word for word in words[1:] if word and not word.startswith("-")), "")
         names.add(Path(script).name)
     if state == "Z":
         return None
-    return Process(pid, int(more[13]), int(group), int(front), state in "Tt", frozenset(names - {""}))
+    runs = _file(pid, program, script)
+    return Process(pid, int(more[13]), int(group), int(front), state in "Tt", frozenset(names - {""}), runs)
+
+
+def _file(pid: int, program: str, script: str) -> str:
+    here = Path(f"/proc/{pid}")
+    try:
+        return str(here.joinpath("cwd").readlink() / script if script else here.joinpath("exe").readlink())
+    except OSError:
+        return program
+
+
+def environment_of(pid: int) -> dict[str, str]:
+    """The variables that a process was started with; empty where they cannot be read."""
+    try:
+        words = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="surrogateescape").split("\0")
+    except OSError:
+        return {}
+    return dict(word.split("=", 1) for word in words if "=" in word)
 
 
 def _children(pid: int) -> list[int]:
@@ -116,9 +139,10 @@ def modes_of(path: str) -> Modes:
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """Whether the agent is in the pane and has the terminal; otherwise, who has it."""
+    """Whether the agent is in the pane and has the terminal; otherwise, who has it. `pid` is the agent's, or 0."""
 
     here: bool
+    pid: int
     in_front: bool
     instead: str
 
@@ -143,6 +167,7 @@ class Tenant:
         front = leader(found)
         return Present(
             here=bool(theirs),
+            pid=theirs[0].pid if theirs else 0,
             in_front=any(process.is_in_front for process in theirs),
             instead="" if front is None else "/".join(sorted(front.names)),
         )

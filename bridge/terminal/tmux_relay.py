@@ -20,12 +20,13 @@ from bridge.terminal.heartbeat import Heartbeat, Status
 from bridge.terminal.inject import Injector
 from bridge.terminal.link import Link, Message
 from bridge.terminal.screen import Screen
-from bridge.terminal.terms import Act, Step, View
+from bridge.terminal.terms import Act, By, Step, View, same_words
 from bridge.terminal.tmux_hold import Hold, pause
 from bridge.terminal.tmux_pane import Look, Pane, PaneGone, TmuxError, TmuxSilent
 from bridge.terminal.tmux_process import Tenant, modes_of
 from bridge.terminal.tmux_status import StatusLine
 from bridge.terminal.verdict import AT_PROMPT, Frame, Judge, Seen, Verdict
+from bridge.terminal.ways import Ways
 
 LOOK_S: Final = 1.0
 LOOK_UNSETTLED_S: Final = 0.2
@@ -60,6 +61,7 @@ class Parts:
     judge: Judge
     injector: Injector
     wakeup: int
+    ways: Ways
     sit: Callable[[], Seat]
     say: Callable[[str], None]
 
@@ -76,6 +78,8 @@ class PaneRelay:
         self._seen: Look | None = None
         self._frame: Frame | None = None
         self._pid: int | None = None
+        self._agent = 0
+        self._taken = By.NONE
         self._typed_at: int | None = None
         self._in_front = False
         self._instead: str | None = None
@@ -94,6 +98,7 @@ class PaneRelay:
                 elif self._now >= self._look_at:
                     self._see()
                 self._serve(ready)
+                self._hear_program(ready)
                 self._inject()
                 self._leave()
             self._finish()
@@ -107,8 +112,10 @@ class PaneRelay:
         return "let go; the pane goes on"
 
     def _wait(self) -> set[int]:
-        reads = [self._p.wakeup]
+        reads = [self._p.wakeup, *self._p.ways.fds()]
         until = [self._look_at]
+        if (ways_at := self._p.ways.due_at(eager=self._p.injector.active)) is not None:
+            until.append(ways_at)
         writes = []
         if self._seat is not None:
             reads.append(self._seat.heartbeat.renewed)
@@ -151,7 +158,7 @@ class PaneRelay:
             raise PaneGone(f"the program in {self._p.pane.id} has ended")
         self._pid = seen.pane_pid
         present = self._p.tenant.look(seen.pane_pid)
-        self._in_front = present.in_front
+        self._in_front, self._agent = present.in_front, present.pid
         if present.here and self._seat is None:
             self._return()
         self._instead = None if present.here else present.instead or "nobody"
@@ -197,8 +204,12 @@ class PaneRelay:
             self._since = self._now
         if last is None or before != after or last.cursor != seen.cursor or last.size != seen.size:
             self._same_since = self._now
-        if self._seat is not None:
-            self._seat.heartbeat.set(Status.IDLE if after.seen is Seen.EMPTY else Status.ACTIVE)
+
+    def _verdict(self) -> Verdict:
+        """What the screen shows; the program's own word counts besides, but not while our text is in its box."""
+        seen = self._p.judge.verdict
+        holding = self._p.injector.holding
+        return seen if holding else self._p.ways.over(seen, self._now - self._since, self._now)
 
     def _human_idle_s(self) -> float | None:
         # Both are rounded down to a second: it may be one less.
@@ -209,7 +220,7 @@ class PaneRelay:
     def _view(self) -> View:
         seen = self._seen
         return View(
-            verdict=self._p.judge.verdict,
+            verdict=self._verdict(),
             stable_s=self._now - self._since,
             fresh=self._now - self._same_since >= FRESH_S,
             whole=seen is not None and not seen.in_mode,
@@ -217,6 +228,9 @@ class PaneRelay:
             stopped=seen is None or seen.input_off or not self._in_front,
             # Where tmux cannot say, it still brackets only what the program asked to be bracketed.
             bracketed=seen is not None and seen.bracketed is not False,
+            native=self._p.ways.can_queue,
+            taken=self._taken,
+            can_show=self._p.ways.can_show,
         )
 
     # The host
@@ -246,6 +260,7 @@ class PaneRelay:
             seat.control.lost()
         else:
             seat.control.tell(self._view(), self._now)
+            seat.control.named(self._p.ways.native_id, self._now)
         seat.link.flush(self._now)
 
     def _take(self, messages: list[Message], seat: Seat) -> None:
@@ -255,13 +270,30 @@ class PaneRelay:
 
     # The injection
 
+    def _hear_program(self, ready: set[int]) -> None:
+        injector, ways, seat = self._p.injector, self._p.ways, self._seat
+        for text, by in ways.serve(ready, self._agent, self._now, eager=injector.active):
+            if injector.touched and same_words(injector.text or "", text):
+                self._taken = by
+            elif seat is not None and (late := injector.taken_later(text, by)) is not None:
+                seat.control.accepted(late, self._now)
+        if (answer := ways.queued(self._now)) is not None:
+            injector.queued(answer, self._now)
+        if seat is not None:
+            if ways.native_id is not None:
+                seat.heartbeat.named()
+            seat.heartbeat.set(Status.IDLE if self._verdict().seen is Seen.EMPTY else Status.ACTIVE)
+
     def _inject(self) -> None:
         injector, seat = self._p.injector, self._seat
         if not injector.active or seat is None:
+            self._taken = By.NONE
             return
         self._see()
         step = injector.step(self._view(), self._now)
-        if step.act is Act.PASTE and not self._paste(step.text):
+        if step.act is Act.QUEUE:
+            self._p.ways.give(step.text, self._now)
+        elif step.act is Act.PASTE and not self._paste(step.text):
             injector.untyped()
         elif step.act is Act.ENTER:
             self._enter()

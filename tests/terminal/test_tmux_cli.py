@@ -31,7 +31,8 @@ class Cli(TmuxWorld):
         (directory / "stack.json").write_text(json.dumps({"url": bridge.url, "operator_token": "operator"}))
         (directory / "presets").mkdir(mode=0o700)
         line = (Path(presets.__file__).parent / "line.toml").read_text()
-        (directory / "presets" / "liner.toml").write_text(line.replace('name = "line"', 'name = "liner"'))
+        own = line.replace('name = "line"', 'name = "liner"') + '\n[live]\nprograms = ["liner"]\n'
+        (directory / "presets" / "liner.toml").write_text(own)
         self.program = directory / "liner"
         self.program.write_text(f"#!{PYTHON}\n" + (PROGRAMS / "line.py").read_text())
         self.program.chmod(0o700)
