@@ -1,6 +1,7 @@
 """Screens of real programs, played from what they wrote (`recordings/`)."""
 
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bridge.terminal.screen import Screen
@@ -21,10 +22,19 @@ def written(name: str) -> bytes:
 
 def played(name: str) -> Screen:
     """The screen at the end of a recording."""
-    _, *parts = _SIZE.split(written(name))
-    sizes = [(int(cols), int(rows)) for rows, cols in zip(parts[0::3], parts[1::3], strict=True)]
-    screen = Screen(*sizes[0])
-    for size, data in zip(sizes, parts[2::3], strict=True):
-        screen.resize(*size)
-        screen.feed(data)
+    *_, screen = cut(name, lambda: len(written(name)))
     return screen
+
+
+def cut(name: str, length: Callable[[], int]) -> Iterator[Screen]:
+    """The screen after each piece of a recording, so long as `length` says."""
+    _, *parts = _SIZE.split(written(name))
+    screen = Screen(int(parts[1]), int(parts[0]))
+    for rows, cols, data in zip(parts[0::3], parts[1::3], parts[2::3], strict=True):
+        screen.resize(int(cols), int(rows))
+        at = 0
+        while at < len(data):
+            piece = data[at : at + length()]
+            at += len(piece)
+            screen.feed(piece)
+            yield screen

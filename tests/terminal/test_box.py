@@ -1,6 +1,7 @@
 """What the judge makes of programs that draw a box of their own: real screens, and screens that nobody drew."""
 
 import dataclasses
+import functools
 import random
 from collections.abc import Iterator
 
@@ -8,9 +9,9 @@ import pytest
 
 from bridge.adapters.presets import load_preset
 from bridge.terminal.box import BoxJudge
-from bridge.terminal.screen import Screen
+from bridge.terminal.screen import SYNCHRONIZED, Screen
 from bridge.terminal.verdict import Frame, Rules, Seen, Verdict
-from tests.terminal.recorded import names, played, written
+from tests.terminal.recorded import cut, names, played, written
 
 WAKE = (
     "5 new in 3 threads, read them with bridge inbox: the review of the parser, the question about names "
@@ -54,7 +55,12 @@ WHOLE = ["claude-wrapped-60", "claude-wrapped-24x20", "codex-wrapped-60"]
 
 
 def rules(name: str) -> Rules:
-    return Rules(**load_preset(name.partition("-")[0]).screen.arguments())
+    return _rules(name.partition("-")[0])
+
+
+@functools.cache
+def _rules(preset: str) -> Rules:
+    return Rules(**load_preset(preset).screen.arguments())
 
 
 def shown() -> Iterator[tuple[str, Seen]]:
@@ -139,7 +145,7 @@ def test_an_empty_box_with_anything_wrong_about_it_is_not_empty(name: str) -> No
 def test_the_cursor_anywhere_else_is_not_an_empty_box(name: str) -> None:
     frame = played(name).frame()
     for y, row in enumerate(frame.rows):
-        for x in range(0, len(row) + 2, 3):
+        for x in sorted({*range(5), *range(5, len(row) + 2, 11)}):
             if (x, y) != frame.cursor:
                 elsewhere = dataclasses.replace(frame, cursor=(x, y))
                 assert judged(name, elsewhere).seen is not Seen.EMPTY
@@ -151,7 +157,7 @@ def test_a_screen_that_nobody_drew_is_empty_only_by_the_letter_of_the_rules(name
     own = rules(name)
     letters = [own.marker, own.rule or " ", " ", " ", " ", "x", "1", ".", "\u00a0", "漢"]
     seen: set[Seen] = set()
-    for _ in range(3_000):
+    for _ in range(1_000):
         frame = _noise(rng, own, letters)
         verdict = BoxJudge(own).look(frame)
         seen.add(verdict.seen)
@@ -170,6 +176,18 @@ def test_a_screen_that_nobody_drew_is_empty_only_by_the_letter_of_the_rules(name
             )
     assert Seen.EMPTY in seen, "the noise never came near a box: this shows nothing"
     assert Seen.DRAFT in seen
+
+
+@pytest.mark.parametrize("name", [name for name in names() if "busy" in name or "approval" in name])
+def test_a_working_programs_screen_is_never_an_empty_box_however_it_is_cut(name: str) -> None:
+    """Half a frame, a spinner between two draws, a dialog that is only begun."""
+    rng, judge = random.Random(name), BoxJudge(rules(name))
+    at_work = False
+    for screen in cut(name, lambda: rng.choice((1, 7, 40, 200))):
+        seen = judge.look(screen.frame()).seen
+        at_work = at_work or seen in (Seen.BUSY, Seen.DIALOG)
+        assert not (at_work and seen is Seen.EMPTY and not screen.mode(SYNCHRONIZED))
+    assert at_work
 
 
 def test_what_is_typed_unseen_is_a_dialog() -> None:
