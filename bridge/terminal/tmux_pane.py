@@ -80,6 +80,24 @@ class Look:
     rows: tuple[str, ...]
 
 
+class ServerClock:
+    """The server's clock, of which it tells whole seconds, rounded down; all else in seconds of ours, monotonic."""
+
+    def __init__(self) -> None:
+        """Nothing is known of it."""
+        self._ahead = float("-inf")
+
+    def heard(self, told: int, asked_at: float, got_at: float) -> None:
+        """It told this in between; a look at each change of the second makes the picture finer."""
+        self._ahead = max(self._ahead, told - got_at)
+        if self._ahead > told + 1 - asked_at:  # it was set back
+            self._ahead = told - got_at
+
+    def passed_s(self, told: int, now: float) -> float:
+        """How long ago, at least, something was that it dates so."""
+        return max(0.0, now + self._ahead - (told + 1))
+
+
 class Tmux:
     """A tmux server: `socket` is its path; not given, the one tmux itself would take."""
 

@@ -22,7 +22,7 @@ from bridge.terminal.link import Link, Message
 from bridge.terminal.screen import Screen
 from bridge.terminal.terms import Act, By, Step, View, same_words
 from bridge.terminal.tmux_hold import Hold, pause
-from bridge.terminal.tmux_pane import Look, Pane, PaneGone, TmuxError, TmuxSilent
+from bridge.terminal.tmux_pane import Look, Pane, PaneGone, ServerClock, TmuxError, TmuxSilent
 from bridge.terminal.tmux_process import Tenant, modes_of
 from bridge.terminal.tmux_status import StatusLine
 from bridge.terminal.verdict import AT_PROMPT, Frame, Judge, Seen, Verdict
@@ -80,6 +80,7 @@ class PaneRelay:
         self._pid: int | None = None
         self._agent = 0
         self._taken = By.NONE
+        self._clock = ServerClock()
         self._typed_at: int | None = None
         self._in_front = False
         self._instead: str | None = None
@@ -133,6 +134,7 @@ class PaneRelay:
 
     def _see(self) -> None:
         """Look at the pane and judge it. Raises PaneGone; a tmux that is silent is asked again later."""
+        asked_at = time.monotonic()
         try:
             seen = self._p.pane.look()
         except PaneGone:
@@ -143,6 +145,7 @@ class PaneRelay:
             self._look_at = self._now + LOOK_S
             return
         self._now = time.monotonic()
+        self._clock.heard(seen.now, asked_at, self._now)
         self._check(seen)
         self._hear_human(seen)
         self._judge(seen)
@@ -212,10 +215,7 @@ class PaneRelay:
         return seen if holding else self._p.ways.over(seen, self._now - self._since, self._now)
 
     def _human_idle_s(self) -> float | None:
-        # Both are rounded down to a second: it may be one less.
-        if self._seen is None or self._typed_at is None:
-            return None
-        return max(0.0, self._seen.now - self._typed_at - 1.0)
+        return None if self._typed_at is None else self._clock.passed_s(self._typed_at, self._now)
 
     def _view(self) -> View:
         seen = self._seen
