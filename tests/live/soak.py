@@ -48,7 +48,7 @@ WAKE_S = 260.0
 SEATED_S = 60.0
 READ_S = 120.0
 LOOK_S = 0.25
-PAUSE_S = (0.3, 2.5)
+PAUSE_S = (0.2, 1.5)
 NOT_TYPED = frozenset({"not_touched", "gone", "deferred"})
 
 
@@ -204,14 +204,17 @@ class _Run:
             for step in story["steps"]
             if step["from_state"] and step["to_state"] == "pending" and step["why"]
         ]
+        shown = any(one["accepted_at"] for one in tried)
+        # That it was read as far as its line offered proves more than any screen.
+        read = wake["state"] == "acked" and bool(touched)
         by = [str(step["detail"]["by"]) for step in story["steps"] if (step["detail"] or {}).get("by")]
         return Wake(
             wake_id=wake_id,
             state=wake["state"],
             created=_at(wake["created_at"]) - ahead,
             ended=_at(wake["updated_at"]) - ahead,
-            accepted=any(one["accepted_at"] for one in tried),
-            by=by[-1] if by else "",
+            accepted=shown or read,
+            by=by[-1] if by else "" if shown else "its reading alone",
             touched=tuple(_at(one["begun_at"]) - ahead for one in touched),
             holds=tuple(holds),
         )
