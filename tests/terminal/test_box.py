@@ -21,7 +21,7 @@ RECORDING_BYTES_MAX = 20 * 1024
 SHOWS = {
     Seen.EMPTY: (
         "fresh after-turn long-answer help resized resized-24 empty-60 empty-24",
-        "claude-focus-out claude-renamed claude-resized-back",
+        "claude-focus-out claude-renamed claude-resized-back claude-plan-mode claude-vim-normal",
         "codex-transcript codex-esc-once codex-scrolled codex-inline-after codex-vim-normal",
     ),
     Seen.DRAFT: (
