@@ -22,10 +22,10 @@ from typing import Final, Protocol
 from bridge.adapters.runtimes.pty import PtyServer
 from bridge.adapters.runtimes.pty_runtime import PtyRuntime
 from bridge.config import inherited_environment
+from bridge.conformance.nursery import Nursery
 from bridge.conformance.traps import NotHere
 from bridge.conformance.truth import Truth, until
 from bridge.conformance.window import Window
-from bridge.conformance.wrapped import module_command
 from bridge.ports.hosts import Registered
 from bridge.ports.runtime import Handed, Line, SessionRef
 
@@ -122,6 +122,12 @@ class AnyoneMay:
     def became(self, registered: Registered, event: str) -> None:
         """Nothing to do: the suite asks, it does not wait to be told."""
 
+    def named(self, registered: Registered, native_id: str) -> None:
+        """Nothing to do: nothing is resumed here."""
+
+    def accepted(self, registered: Registered, key: str, by: str) -> None:
+        """Nothing to do: the suite asks again."""
+
 
 class HostSide:
     """A host's side of the link without a bridge behind it, in a folder of its own."""
@@ -135,6 +141,7 @@ class HostSide:
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self.server.open()
+        self.nursery = Nursery(environment())
 
     def number(self) -> int:
         """A number for one session."""
@@ -161,6 +168,7 @@ class HostSide:
 
     def close(self) -> None:
         """Listen no more, and clear away."""
+        self.nursery.close()
         self.server.close()
         clear(self.folder)
 
@@ -195,8 +203,7 @@ class PtySession:
         self.window = Window(wanted.cols, wanted.rows)
         terminal = None if wanted.headless else self.window.name
         told = host.told(self.session_id, terminal=terminal, command=list(wanted.command))
-        command = module_command("wrapped", told)
-        self.window.start(command, environment=environment(), cwd=wanted.truth.parent)
+        self.window.hold(host.nursery.fork("wrapped", told, wanted.truth.parent))
         try:
             host.until_held(self.session_id)
         except BaseException:

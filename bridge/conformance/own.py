@@ -84,14 +84,15 @@ class OwnTerminal:
     def until(self, seen: Callable[[], bool], for_s: float) -> bool:
         """Let it run until that has been seen for half a second; False when it never was."""
         deadline, since = time.monotonic() + for_s, None
-        while (now := time.monotonic()) < deadline and self._process.poll() is None:
-            if select.select([self._master], [], [], POLL_S)[0]:
-                with contextlib.suppress(OSError):
-                    self.screen.feed(os.read(self._master, 65536))
+        while (now := time.monotonic()) < deadline:
+            ended = self._process.poll() is not None
+            read = self._read(0.0 if ended else POLL_S)
             self.judge.look(self.screen.frame(), hidden=tty.is_hidden(self._master))
             since = (since or now) if seen() else None
             if since is not None and now - since >= STABLE_S:
                 return True
+            if ended and not read:
+                break
         return False
 
     @property
@@ -116,6 +117,14 @@ class OwnTerminal:
             os.killpg(self._process.pid, signal.SIGKILL)
         os.close(self._slave)
         os.close(self._master)
+
+    def _read(self, wait_s: float) -> bool:
+        """Take in some of what it writes; False when there is nothing."""
+        if not select.select([self._master], [], [], wait_s)[0]:
+            return False
+        with contextlib.suppress(OSError):
+            self.screen.feed(os.read(self._master, 65536))
+        return True
 
     def _write(self, data: bytes) -> None:
         with contextlib.suppress(OSError):

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from bridge.conformance.live import HostSide, Session, Wanted, environment, kill_left
+from bridge.conformance.nursery import Child
 from bridge.conformance.traps import NotHere, Wrong
 from bridge.conformance.truth import Truth, until
 from bridge.conformance.window import Window
@@ -81,7 +82,7 @@ class PaneSession:
         self.session_id = f"ses_{self._host.number()}"
         self._folder = wanted.truth.parent
         self._window: Window | None = None
-        self._beside: subprocess.Popen[bytes] | None = None
+        self._beside: Child | None = None
         try:
             self.pane = self._open(wanted)
             if wanted.human:
@@ -157,13 +158,5 @@ class PaneSession:
 
     def _serve(self) -> None:
         told = self._host.told(self.session_id, pane=self.pane, socket=str(self._adapter.socket))
-        self._beside = subprocess.Popen(  # noqa: S603  the suite's own command
-            module_command("wrapped_pane", told),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=environment(),
-            cwd=self._folder,
-            start_new_session=True,
-        )
+        self._beside = self._host.nursery.fork("wrapped_pane", told, self._folder)
         self._host.until_held(self.session_id)

@@ -35,7 +35,7 @@ SECRET: Final = "whsec_" + base64.b64encode(KEY).decode()
 HERE: Final = "127.0.0.1"
 ALLOWED: Final = ip_network("127.0.0.0/8")
 NAME: Final = "service.test"
-DEADLINE_S: Final = 2.0
+DEADLINE_S: Final = 3.0
 DRIP_S: Final = 0.3
 SESSION: Final = SessionRef("doctor", "doctor", "ses_service")
 

@@ -125,6 +125,11 @@ def try_webhook(chosen: Chosen, told: Told, make: Callable[[Path], PostBench] = 
         finally:
             bench.close()
 
+    with tempfile.TemporaryDirectory(prefix="wbd-", ignore_cleanup_errors=True) as folder:
+        first = make(Path(folder))  # what is loaded with the first request of a process is no service's fault
+        first.service()
+        first.hand()
+        first.close()
     return try_all("webhook", chosen.of(POST_TRAPS), play, told)
 
 

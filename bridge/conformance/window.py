@@ -14,6 +14,8 @@ from pathlib import Path
 from termios import TIOCSWINSZ
 from typing import Final
 
+from bridge.conformance.nursery import Child
+
 CURSOR_ASKED: Final = b"\x1b[6n"
 CURSOR_ANSWER: Final = b"\x1b[1;1R"
 SHOWN_BYTES_MAX: Final = 256 * 1024
@@ -27,7 +29,7 @@ class Window:
         self._master, self._slave = os.openpty()
         self.name = os.ttyname(self._slave)
         self._shown = bytearray()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Child | None = None
         self._reader = threading.Thread(target=self._read, name="window", daemon=True)
         self.resize(cols, rows)
         self._reader.start()
@@ -43,6 +45,10 @@ class Window:
             cwd=cwd,
             start_new_session=True,
         )
+
+    def hold(self, child: Child) -> None:
+        """Be the window of somebody who opens it by its name himself."""
+        self._process = child
 
     def type(self, data: bytes) -> None:
         """Press keys."""
