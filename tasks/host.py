@@ -16,7 +16,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import structlog
@@ -24,19 +23,15 @@ from celery import bootsteps
 
 from bridge.adapters.host_credentials import HostCredentials
 from bridge.adapters.machine import code_version
-from bridge.adapters.presets import NAME_FORM
 from bridge.adapters.presets.catalogue import Catalogue
 from bridge.adapters.runtimes.command import RunBook
 from bridge.adapters.runtimes.orphans import sessions_by_hand
 from bridge.adapters.runtimes.pty import PtyServer
 from bridge.adapters.runtimes.pty_runtime import PtyRuntime
 from bridge.adapters.runtimes.webhook import WebhookRuntime
-from bridge.bootstrap import Container
-from bridge.commands.attach_session import attach_session
 from bridge.commands.detach_session import detach_session
-from bridge.commands.rouse_agent import rouse_agent
-from bridge.core.errors import BridgeError, ClaimMismatch, InvalidArgument, Unauthorized
-from bridge.ports.hosts import HeldSession, Registered
+from bridge.core.errors import BridgeError, InvalidArgument
+from bridge.ports.hosts import HeldSession
 from bridge.ports.runtime import SessionRef
 from bridge.ports.tasks import host_queue
 from tasks.base import Scope, Starter, scope_of
@@ -44,6 +39,7 @@ from tasks.claim_canary import ask_canaries
 from tasks.deliver_wake import crash_point
 from tasks.host_checks import machine, refuse_host
 from tasks.host_drain import let_runs_end
+from tasks.host_registrar import HostRegistrar
 from tasks.host_runs import RunKeeping, RunReports
 from tasks.host_webhooks import Runtimes, Webhooks
 
@@ -54,69 +50,6 @@ RETURN_S = 4.0
 """Sessions that are not here at two looks, so far apart, have not come back."""
 STOP_S = 8.0
 RUNS_GRACE_S = 3.0
-
-
-class HostRegistrar:
-    """Lets wrappers in by their token, and carries what becomes of them to the commands."""
-
-    def __init__(self, container: Container, host: str) -> None:
-        self._container, self._deps, self._host = container, container.deps, host
-
-    def register(
-        self,
-        token: str,
-        session_id: str,
-        pid: int,
-        preset: object = None,
-        runtime: str = "pty",
-        agent_pid: int | None = None,
-    ) -> Registered:
-        """Attach the session that the token is for. Raises BridgeError."""
-        claims = self._container.tokens.verify(token)
-        if claims.session_id != session_id:
-            raise ClaimMismatch("the token is for another session")
-        term = attach_session(
-            self._deps,
-            claims.workspace_id,
-            claims.agent_id,
-            session_id,
-            host=self._host,
-            pid=pid,
-            runtime=runtime,
-            preset=preset if isinstance(preset, str) and NAME_FORM.fullmatch(preset) else None,
-            cwd=_cwd_of(agent_pid or pid),
-        )
-        return Registered(claims.workspace_id, claims.agent_id, session_id, term)
-
-    def still_valid(self, token: str, registered: Registered) -> bool:
-        """False only when the token itself is over, or another's; not when that cannot be found out now."""
-        try:
-            claims = self._container.tokens.verify(token)
-        except Unauthorized:
-            return False
-        except BridgeError:
-            return True
-        of = (claims.workspace_id, claims.agent_id, claims.session_id)
-        return of == (registered.workspace_id, registered.agent_id, registered.session_id)
-
-    def gone(self, registered: Registered, why: str) -> None:
-        """Offline at once."""
-        detach_session(self._deps, registered.workspace_id, registered.session_id, registered.term, why)
-
-    def became(self, registered: Registered, event: str) -> None:
-        """Ready: what waits for it looks again. Busy: a sign of life besides."""
-        if event in ("ready", "busy"):
-            rouse_agent(self._deps, registered.workspace_id, registered.agent_id, alive=event == "busy")
-
-
-def _cwd_of(pid: int) -> str | None:
-    """Where the program's session stands, to be resumed there; None when that is gone, or cannot be stored."""
-    try:
-        found = Path(f"/proc/{pid}/cwd").readlink()
-        str(found).encode()
-        return str(found) if found.is_dir() else None
-    except (OSError, UnicodeEncodeError):
-        return None
 
 
 class _Starts(NamedTuple):
@@ -147,7 +80,7 @@ class Host:
         self._scope, self._container = scope, scope.container
         self._name = scope.settings.host_name
         self._holder = f"{machine(scope.settings)}/{scope.worker}"
-        registrar = HostRegistrar(self._container, self._name)
+        registrar = HostRegistrar(self._container, self._name, scope.settings.presets_dir)
         self.server = PtyServer(scope.settings.host_socket, registrar)
         self._starts = _Starts.of(scope, self._name)
         catalogue = self._starts.runs.catalogue if self._starts else Catalogue(scope.settings.presets_dir)

@@ -85,6 +85,15 @@ class HumanTyped:
 
 
 @dataclass(frozen=True, slots=True)
+class Named:
+    """Its program says what it calls it, and whether it can go on with it by that name. A late one says nothing."""
+
+    term: int
+    native_id: str
+    resumable: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RunProved:
     """A run on a host showed that it is this session."""
 
@@ -115,7 +124,7 @@ class Released:
     """The hold is over."""
 
 
-Event = Heartbeat | Attached | Detached | HumanTyped | RunProved | RunEnded | Held | Released
+Event = Heartbeat | Attached | Detached | HumanTyped | Named | RunProved | RunEnded | Held | Released
 EVENTS: tuple[type[Any], ...] = tuple(Event.__args__)
 Rule = Callable[[Session, Any, datetime], Session]
 
@@ -150,6 +159,13 @@ def _detached(session: Session, event: Detached, now: datetime) -> Session:
 def _human(session: Session, event: HumanTyped, now: datetime) -> Session:
     del event
     return replace(session, human_at=now)
+
+
+def _named(session: Session, event: Named, now: datetime) -> Session:
+    del now
+    if event.term != session.term or not session.attached:
+        return session
+    return replace(session, native_id=event.native_id, resumable=event.resumable)
 
 
 def _run_proved(session: Session, event: RunProved, now: datetime) -> Session:
@@ -202,6 +218,7 @@ TRANSITIONS: dict[tuple[SessionStatus, type[Any]], Rule] = {
         (Attached, _attached),
         (Detached, _detached),
         (HumanTyped, _human),
+        (Named, _named),
         (RunProved, _run_proved),
         (RunEnded, _run_ended),
         (Held, _held),

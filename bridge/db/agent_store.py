@@ -173,6 +173,8 @@ def _audited(old: Session, new: Session) -> Iterator[tuple[str, tuple[str, ...]]
     """What happened to it that leaves an audit event, and what is told of it."""
     if any(getattr(new, name) != getattr(old, name) for name in _PLACE):
         yield "session.attached" if new.attached else "session.detached", _PLACE
+    if new.native_id != old.native_id and new.attached:
+        yield "session.named", ("native_id",)
     if any(getattr(new, name) != getattr(old, name) for name in _HOLD):
         yield "session.released" if new.held_until is None else "session.held", _HOLD
 

@@ -14,6 +14,7 @@ class Registered:
     agent_id: str
     session_id: str
     term: int
+    preset: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,4 +73,12 @@ class Registrar(Protocol):
 
     def became(self, registered: Registered, event: str) -> None:
         """The runtime says what its session does: ready, busy, human."""
+        ...
+
+    def named(self, registered: Registered, native_id: str) -> None:
+        """The runtime says what the program calls its session."""
+        ...
+
+    def accepted(self, registered: Registered, key: str, by: str) -> None:
+        """A line that the runtime could not vouch for has been seen taken since, and what showed it."""
         ...

@@ -14,7 +14,7 @@ from bridge.adapters.runtimes.pty_runtime import PtyRuntime
 from bridge.bootstrap import Container
 from bridge.core.states import Evidence, WaitReason
 from bridge.ports.runtime import Line, SessionRef
-from tasks.host import HostRegistrar
+from tasks.host_registrar import HostRegistrar
 from tests.tasks.world import World, Wrapper, until
 
 
@@ -66,7 +66,7 @@ class TestRegistering:
         assert (session["agent_id"], session["host"], session["pid"], session["runtime"]) == (
             "reader",
             world.host,
-            1,
+            os.getpid(),
             "pty",
         )
 
@@ -97,6 +97,9 @@ class TestRegistering:
             ({"session_id": "ses-other"}, "CLAIM_MISMATCH"),
             ({"op": "status"}, "INVALID_ARGUMENT"),
             ({"pid": "1"}, "INVALID_ARGUMENT"),
+            ({"pid": 1}, "UNAUTHORIZED"),
+            ({"runtime": "door"}, "INVALID_ARGUMENT"),
+            ({"runtime": "tmux", "agent_pid": 2**22 + 1}, "UNAUTHORIZED"),
         ],
     )
     def test_whoever_may_not_is_told_why_and_hung_up_on(

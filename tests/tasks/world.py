@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import signal
 import socket
 import threading
@@ -193,7 +194,7 @@ class Wrapper:
             "op": "register",
             "token": self.token,
             "session_id": self.session_id,
-            "pid": 1,
+            "pid": os.getpid(),
             "preset": "line",
         }
         raw = b""

@@ -29,6 +29,7 @@ from typing import Any, Final
 
 import structlog
 
+from bridge.adapters.runtimes.pty_hello import Hello
 from bridge.core.errors import BridgeError, Conflict, InvalidArgument, OurError, Unauthorized
 from bridge.ports.hosts import Registered, Registrar
 from bridge.ports.runtime import SessionRef
@@ -72,10 +73,11 @@ class Link:
         # Two timeouts that differ: reading waits for ever once registered, sending never does.
         line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_S, 0))
 
-    def peer_uid(self) -> int:
-        """Who is at the other end, as the kernel says."""
+    def peer(self) -> tuple[int, int]:
+        """Who is at the other end, as the kernel says: its pid and uid."""
         raw = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
-        return int(_PEER.unpack(raw)[1])
+        pid, uid, _ = _PEER.unpack(raw)
+        return int(pid), int(uid)
 
     def patience(self, seconds: float) -> None:
         """How long reading waits for a line; 0 is for ever."""
@@ -281,20 +283,15 @@ class PtyServer:
             self._room.release()
 
     def _register(self, link: Link) -> None:
-        if link.peer_uid() != os.geteuid():
+        peer, uid = link.peer()
+        if uid != os.geteuid():
             raise Unauthorized("the wrapper runs as another user than this host's worker")
         link.patience(REGISTER_S)
-        hello = link.read()
-        if hello is None or hello.get("op") != "register":
-            raise InvalidArgument("the first line registers")
-        token, session_id, pid = hello.get("token"), hello.get("session_id"), hello.get("pid")
-        if not (isinstance(token, str) and isinstance(session_id, str) and isinstance(pid, int)):
-            raise InvalidArgument("to register, give token, session_id and pid")
-        runtime = "tmux" if hello.get("runtime") == "tmux" else "pty"
-        agent_pid = found if isinstance(found := hello.get("agent_pid"), int) else pid
-        preset = hello.get("preset")
-        registered = self._registrar.register(token, session_id, pid, preset, runtime, agent_pid)
-        link.registered, link.token = registered, token
+        hello = Hello.of(link.read(), peer)
+        registered = self._registrar.register(
+            hello.token, hello.session_id, hello.pid, hello.preset, hello.runtime, hello.agent_pid
+        )
+        link.registered, link.token = registered, hello.token
         key = (registered.workspace_id, registered.session_id)
         with self._lock:
             other = self._links.get(key)
@@ -309,7 +306,9 @@ class PtyServer:
             other.hang_up()
         link.patience(0)
         link.send({"op": "registered", "agent_id": registered.agent_id, "seat_term": registered.term})
-        log.info("link.registered", agent_id=registered.agent_id, session_id=session_id, term=registered.term)
+        log.info(
+            "link.registered", agent_id=registered.agent_id, session_id=hello.session_id, term=registered.term
+        )
 
     def _refuse(self, link: Link, error: BridgeError) -> None:
         log.info("link.refused", code=error.code, why=error.detail)
@@ -339,15 +338,25 @@ class PtyServer:
                     raise Unauthorized("the new token is not for this session")
                 link.token = message["token"]
             case "event" if registered is not None and link.take_event():
-                self._events.submit(self._became, link, registered, str(message.get("event")))
+                event = str(message.get("event"))
+                self._carry(link, lambda: self._registrar.became(registered, event))
+            case "native" if registered is not None and link.take_event():
+                native_id = str(message.get("native_id"))
+                self._carry(link, lambda: self._registrar.named(registered, native_id))
+            case "accepted" if registered is not None and link.take_event():
+                key, by = str(message.get("key")), str(message.get("by"))
+                self._carry(link, lambda: self._registrar.accepted(registered, key, by))
             case _:
                 return  # later versions may say more
 
-    def _became(self, link: Link, registered: Registered, event: str) -> None:
-        try:
-            self._tell(lambda: self._registrar.became(registered, event))
-        finally:
-            link.event_done()
+    def _carry(self, link: Link, tell: Callable[[], None]) -> None:
+        def told() -> None:
+            try:
+                self._tell(tell)
+            finally:
+                link.event_done()
+
+        self._events.submit(told)
 
     def _tell(self, tell: Callable[[], None]) -> None:
         try:

@@ -27,6 +27,8 @@ _EVIDENCE: Final = {
     "stranded": (Evidence.STRANDED, "the line was typed, and stays unsent in its input box"),
     "absent": (Evidence.ABSENT, "the line that was typed is not in its input box any more"),
 }
+_QUEUED: Final = "the line went to its program's queue, but nothing showed yet that it was taken"
+SHOWN_BY: Final = frozenset({"queue", "record", "hook", "screen"})
 _BY_A_HUMAN: Final = frozenset({"human", "draft"})
 
 
@@ -51,4 +53,7 @@ def evidence(result: Mapping[str, Any]) -> Handed:
     word = str(result.get("why") or "")[:200]
     reason = WaitReason.HUMAN if word in _BY_A_HUMAN else WaitReason.BUSY
     found, said = _EVIDENCE.get(str(result.get("result")), (Evidence.UNVERIFIED, word))
-    return Handed(found, reason, said or _IN_THE_WAY.get(word, word))
+    if word == "queued" and found is Evidence.UNVERIFIED:
+        said = _QUEUED
+    by = str(result.get("by"))
+    return Handed(found, reason, said or _IN_THE_WAY.get(word, word), by if by in SHOWN_BY else "")
