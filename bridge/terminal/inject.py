@@ -29,6 +29,7 @@ PROBE_UNCHANGED_S: Final = 0.05
 PROBE_S_MAX: Final = 2.0
 ENTER_AGAIN_S: Final = 0.8
 CONFIRM_S_MAX: Final = 2.5
+SILENT_S_MAX: Final = 6.0
 ENTERS_MAX: Final = 2
 EVIDENCE_S_MAX: Final = 1.0
 
@@ -245,7 +246,9 @@ class Injector:
             and view.stable_s >= PROBE_UNCHANGED_S
         ):
             return self._enter(job, now)
-        if since_s >= PROBE_S_MAX or job.is_late(now):
+        silent = view.verdict.seen is Seen.EMPTY and self._is_silent(view, since_s)
+        limit_s = SILENT_S_MAX if silent else PROBE_S_MAX
+        if since_s >= limit_s or job.is_late(now):
             return self._end(job, Result.UNVERIFIED, now, _named(view))
         return Step()
 
@@ -262,7 +265,8 @@ class Injector:
         since_s = now - job.entered_at
         if ours and view.fresh and job.enters < ENTERS_MAX and since_s >= ENTER_AGAIN_S:
             return self._enter(job, now)
-        if (now - job.at >= CONFIRM_S_MAX or job.is_late(now)) and since_s >= ENTER_AGAIN_S:
+        limit_s = SILENT_S_MAX if ours and self._is_silent(view, now - job.at) else CONFIRM_S_MAX
+        if (now - job.at >= limit_s or job.is_late(now)) and since_s >= ENTER_AGAIN_S:
             return self._end(job, Result.STRANDED if ours else Result.UNVERIFIED, now, _named(view))
         return Step()
 
@@ -270,6 +274,13 @@ class Injector:
         if view.can_show and now - job.at < EVIDENCE_S_MAX and not job.is_late(now):
             return Step()
         return self._end(job, Result.ACCEPTED, now, by=By.SCREEN)
+
+    def _is_silent(self, view: View, since_s: float) -> bool:
+        """Whether a program with a box of its own has shown nothing since our keys: it may not have read them yet.
+
+        The human's own keys would come behind them, into our line; and he sees nothing of what he types either.
+        """
+        return self.paste_required and view.stable_s >= since_s
 
     def _enter(self, job: _Job, now: float) -> Step:
         if job.phase is not _Phase.CONFIRM:
