@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bridge.terminal.inject import EVIDENCE_S_MAX, PROBE_S_MAX, Injector
+from bridge.terminal.inject import CONFIRM_S_MAX, EVIDENCE_S_MAX, PROBE_S_MAX, SILENT_S_MAX, Injector
 from bridge.terminal.terms import Act, By, Outcome, Queued, Request, Result, Step, View, Why
 from bridge.terminal.verdict import Seen, Verdict
 
@@ -116,7 +116,7 @@ def test_enter_is_pressed_on_nothing_but_exactly_our_text(verdict: Verdict) -> N
     desk.ask()
     assert desk.step().act is Act.PASTE
     assert desk.step(0.5, verdict=verdict) == Step()
-    outcome = desk.ended(PROBE_S_MAX)
+    outcome = desk.ended(SILENT_S_MAX)
     assert (outcome.result, outcome.enters) == (Result.UNVERIFIED, 0)
 
 
@@ -136,7 +136,7 @@ def test_a_swallowed_enter_is_pressed_once_more_and_then_the_line_is_stranded() 
     assert desk.step(0.5).act is Act.NONE
     assert desk.step(0.4).act is Act.ENTER
     assert [desk.step(0.5).act for _ in range(2)] == [Act.NONE, Act.NONE]
-    outcome = desk.ended(1.5)
+    outcome = desk.ended(SILENT_S_MAX - 1.5)
     assert (outcome.result, outcome.enters) == (Result.STRANDED, 2)
 
 
@@ -297,10 +297,17 @@ def test_what_was_typed_before_is_neither_queued_nor_typed_again() -> None:
     desk.ask()
     desk.typed()
     desk.step(1.0)
-    assert desk.ended(3.0).result is Result.STRANDED
+    assert desk.ended(SILENT_S_MAX - 0.5).result is Result.STRANDED
     assert desk.ask() is None
     assert desk.step(native=True).act is Act.ENTER, "it stands there: Enter, and nothing else"
     assert desk.ended(0.1, verdict=EMPTY).result is Result.ACCEPTED
+
+
+def test_what_stands_in_the_box_already_is_entered_not_queued_besides() -> None:
+    """The host does not know how far an earlier hand came; we are new and remember nothing."""
+    desk = native(verdict=OURS)
+    desk.ask(look_first=True)
+    assert desk.step().act is Act.ENTER
 
 
 def test_absent_when_the_text_that_was_typed_is_gone_though_there_is_a_queue() -> None:
@@ -350,3 +357,41 @@ def test_whatever_the_terminal_does_a_line_is_handed_over_once_and_enter_only_on
             assert desk.view.verdict is OURS
             assert desk.view.fresh
         assert handed <= 1
+
+
+# A program that is slow
+
+
+def test_a_program_that_shows_nothing_yet_is_waited_for_with_the_humans_keys_behind_the_line() -> None:
+    """On a busy machine a box draws its paste seconds later: keys let go by then would stand in our line."""
+    desk = Desk()
+    desk.ask()
+    assert desk.step().act is Act.PASTE
+    assert desk.step(PROBE_S_MAX + 1.5) == Step()
+    assert desk.injector.holding
+    assert desk.step(0.5, verdict=OURS, stable_s=0.2).act is Act.ENTER
+
+
+def test_a_program_that_shows_nothing_at_all_is_given_up() -> None:
+    desk = Desk()
+    desk.ask()
+    desk.step()
+    assert desk.ended(SILENT_S_MAX, stable_s=20.0).result is Result.UNVERIFIED
+    assert not desk.injector.holding
+
+
+def test_a_program_that_shows_something_else_meanwhile_is_not_waited_for() -> None:
+    desk = Desk()
+    desk.ask()
+    desk.step()
+    assert desk.ended(PROBE_S_MAX, verdict=DRAFT, stable_s=1.0).result is Result.UNVERIFIED
+
+
+def test_an_enter_that_shows_nothing_yet_is_waited_for() -> None:
+    desk = Desk()
+    desk.ask()
+    desk.typed()
+    assert desk.step(CONFIRM_S_MAX - 0.5, stable_s=9.0).act is Act.ENTER
+    assert desk.step(2.0) == Step()
+    assert desk.injector.holding
+    assert desk.ended(0.2, verdict=BUSY).result is Result.ACCEPTED
