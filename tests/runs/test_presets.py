@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from bridge.adapters.presets import NoScreenError, UnknownPresetError, load_preset, preset_names
 from bridge.adapters.presets.catalogue import Catalogue
 from bridge.adapters.presets.command import PLACEHOLDERS, ArgumentError, PresetError, fill, read_command
+from bridge.adapters.presets.screen import read_screen
 from bridge.config import Settings
 from tests.runs.world import World, toml
 
@@ -151,11 +152,14 @@ def test_presets_stand_with_the_data_unless_said_otherwise(tmp_path: Path) -> No
     assert Settings(data_dir=tmp_path, presets_dir=tmp_path / "other").presets_dir == tmp_path / "other"
 
 
-def test_the_example_of_the_docs_loads(tmp_path: Path) -> None:
+def test_the_examples_of_the_docs_load(tmp_path: Path) -> None:
     page = (Path(__file__).resolve().parents[2] / "docs/howto/presets.md").read_text()
     examples = [block.partition("```")[0] for block in page.split("```toml\n")[1:]]
-    assert examples
-    for example in examples:
+    whole = [example for example in examples if example.startswith("name")]
+    assert len(whole) > 1
+    for part in (example for example in examples if example not in whole):
+        read_screen("docs", tomllib.loads(part)["screen"])
+    for example in whole:
         name = example.split('"')[1]
         (tmp_path / f"{name}.toml").write_text(example)
         preset = load_preset(name, tmp_path)
