@@ -130,6 +130,9 @@ def test_an_empty_box_with_anything_wrong_about_it_is_not_empty(name: str) -> No
         ),
         "a cursor shown or hidden": dataclasses.replace(frame, cursor_visible=not frame.cursor_visible),
         "a word right under it": _put(frame, 2, y + 1, "x") if not own.rule else _put(frame, 0, y + 1, "x"),
+        "more rows under it": None
+        if own.rule
+        else dataclasses.replace(frame, rows=(*frame.rows, *[()] * own.rows_below, tuple("  a draft's end"))),
         "no rule above": _put(frame, 0, y - 1, " ") if own.rule else None,
         "a low screen": dataclasses.replace(
             frame, rows=frame.rows[y - 1 : y + 3], cursor=(frame.cursor[0], 1)
