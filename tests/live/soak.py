@@ -27,7 +27,7 @@ from tests.live.account import Account, Evidence, Hold, Ran, Turn, Wake, account
 from tests.live.cells import Cell, Started, habits, wall, write_typed_preset
 from tests.live.human import Human
 
-LONGEST_S = 15
+LONGEST_S = 20
 POLICY: dict[str, Any] = {
     "live": {"tries": 3, "accept_timeout_s": 15, "read_timeout_s": 30},
     "resume": {"tries": 0, "accept_timeout_s": 15, "read_timeout_s": 30},
