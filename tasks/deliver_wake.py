@@ -42,6 +42,8 @@ log = structlog.get_logger(__name__)
 
 TOO_SLOW = "this worker was too slow: nothing was touched"
 HAND_OVER_S_MAX = 10.0
+AT_THE_TERMINAL = frozenset({WaitReason.HUMAN, WaitReason.BUSY})
+"""What a terminal's human holds up, and is told of; who holds his session wants to hear nothing."""
 SETTLE_PAUSE_S = 0.3
 SETTLE_S = 3.0
 """What is left of the lease for recording how it went."""
@@ -88,6 +90,7 @@ class _Hand:
             return "early" if advanced.early else "done before"
         _count(kind, advanced)
         if advanced.probe is None:
+            self._tell(advanced.wake)
             return story(advanced.wake)
         crash_point(self._settings, "after_claim")
         fence = advanced.probe.fence
@@ -160,7 +163,7 @@ class _Hand:
         if self._runtime is None or wake.rung is not Rung.LIVE or wake.session_id is None:
             return
         again_in_s = None
-        if wake.state is WakeState.PENDING:
+        if wake.state is WakeState.PENDING and wake.reason in AT_THE_TERMINAL:
             recheck_s = self._deps.policies.current(self._workspace_id).defer_recheck_s
             asked = (
                 wake.due_at - wake.since if wake.reason is WaitReason.HUMAN else timedelta(seconds=recheck_s)
