@@ -36,6 +36,7 @@ SHOWN = {
     "hook": "its own hook told of the prompt",
     "queue": "its own queue took the prompt",
     "screen": "its screen showed that it was taken",
+    "http": "its service answered that it has it",
 }
 """What showed that a line was taken."""
 
