@@ -30,6 +30,8 @@ PROBE_S_MAX: Final = 2.0
 ENTER_AGAIN_S: Final = 0.8
 CONFIRM_S_MAX: Final = 2.5
 SILENT_S_MAX: Final = 6.0
+SILENT_ENTER_AGAIN_S: Final = 4.0
+"""A program that shows nothing may have read the first Enter; the second would answer what that has brought up."""
 ENTERS_MAX: Final = 2
 EVIDENCE_S_MAX: Final = 1.0
 
@@ -262,10 +264,11 @@ class Injector:
         ):
             job.phase, job.at = _Phase.PROOF, now
             return self._proof(job, view, now)
-        since_s = now - job.entered_at
-        if ours and view.fresh and job.enters < ENTERS_MAX and since_s >= ENTER_AGAIN_S:
+        since_s, silent = now - job.entered_at, ours and self._is_silent(view, now - job.at)
+        again_s = SILENT_ENTER_AGAIN_S if silent else ENTER_AGAIN_S
+        if ours and view.fresh and job.enters < ENTERS_MAX and since_s >= again_s:
             return self._enter(job, now)
-        limit_s = SILENT_S_MAX if ours and self._is_silent(view, now - job.at) else CONFIRM_S_MAX
+        limit_s = SILENT_S_MAX if silent else CONFIRM_S_MAX
         if (now - job.at >= limit_s or job.is_late(now)) and since_s >= ENTER_AGAIN_S:
             return self._end(job, Result.STRANDED if ours else Result.UNVERIFIED, now, _named(view))
         return Step()
