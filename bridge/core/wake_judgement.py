@@ -217,9 +217,9 @@ def burn(tried: Tried, rung: Rung) -> Tried:
     return replace(tried, spawn=tried.spawn + 1)
 
 
-def unburn(tried: Tried) -> Tried:
+def unburn(tried: Tried, rung: Rung) -> Tried:
     """The last resume was no try: the session was open elsewhere, and nothing was told of."""
-    return replace(tried, resume=max(0, tried.resume - 1))
+    return replace(tried, resume=max(0, tried.resume - 1)) if rung is Rung.RESUME else tried
 
 
 def deadline_at(wake: Wake, now: datetime, seconds: float) -> datetime:

@@ -356,7 +356,7 @@ def run_over(wake: Wake, event: RunOver, policy: Policy, now: datetime) -> Decis
     over = ended_by(wake, event.facts, now)
     if over:
         return over
-    tried = unburn(wake.tried) if event.elsewhere else wake.tried
+    tried = unburn(wake.tried, rung_of(wake)) if event.elsewhere else wake.tried
     again = replace(wake, tried=replace(tried, spent=tried.spent - {rung_of(wake)}))
     return _try_failed(again, event.why, event.facts, policy, now)
 

@@ -6,17 +6,22 @@ import pytest
 
 from bridge.core.policy import Policy
 from bridge.core.session import (
+    ELSEWHERE,
+    ELSEWHERE_S,
     EVENTS,
     TRANSITIONS,
     Attached,
     Detached,
     Heartbeat,
+    Held,
     HumanTyped,
+    RunEnded,
+    RunProved,
     Session,
     decide,
     facts,
 )
-from bridge.core.states import SessionStatus
+from bridge.core.states import SessionFound, SessionStatus
 from tests.core.wakes import NOW, at
 
 S = SessionStatus
@@ -58,3 +63,32 @@ def test_busy_is_what_a_fresh_heartbeat_says(status: SessionStatus) -> None:
 
 def test_a_human_at_the_keys_is_remembered() -> None:
     assert decide(HELD, HumanTyped(), at(3)).human_at == at(3)
+
+
+RESUMED = decide(NEW, RunProved("local", "native-1", "codex", resumable=True), NOW)
+
+
+def test_a_conversation_that_its_program_does_not_know_is_not_resumed_any_more() -> None:
+    assert decide(RESUMED, RunEnded(), at(1)).resumable
+    assert not decide(RESUMED, RunEnded(SessionFound.GONE), at(1)).resumable
+
+
+def test_a_conversation_that_is_open_elsewhere_is_left_alone_for_a_while() -> None:
+    ended = decide(RESUMED, RunEnded(SessionFound.ELSEWHERE), at(1))
+    hold = ended.hold(at(2))
+    assert hold is not None
+    assert (hold.by, hold.why, hold.until) == ("codex", ELSEWHERE, at(1 + ELSEWHERE_S))
+    assert ended.resumable
+    assert ended.hold(at(2 + ELSEWHERE_S)) is None
+
+
+def test_who_holds_it_for_longer_does_so_still() -> None:
+    held = decide(RESUMED, Held(at(600), "olivia", "a rebase"), at(1))
+    assert decide(held, RunEnded(SessionFound.ELSEWHERE), at(2)).held_by == "olivia"
+    soon = decide(RESUMED, Held(at(5), "olivia"), at(1))
+    assert decide(soon, RunEnded(SessionFound.ELSEWHERE), at(2)).held_by == "codex"
+
+
+def test_a_terminal_that_has_taken_it_meanwhile_is_not_held_up() -> None:
+    taken = decide(RESUMED, Attached("local", 7, "pty"), at(1))
+    assert decide(taken, RunEnded(SessionFound.ELSEWHERE), at(2)) == taken

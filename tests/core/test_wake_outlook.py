@@ -173,6 +173,16 @@ def test_a_failure_names_the_agent_what_was_tried_and_why_the_last_try_failed() 
     )
 
 
+def test_a_session_that_is_open_elsewhere_costs_no_try() -> None:
+    wake = waiting(Evidence.UNVERIFIED, DORMANT, born())
+    assert (wake.rung, wake.tried.resume, wake.attempt_id is None) == (Rung.RESUME, 1, False)
+    over = RunOver(wake.attempt_id or "", "another program has the session open", DORMANT)
+    after = decide(wake, over, POLICY, at(1)).state
+    assert (after.state, after.tried.resume) == (WakeState.PENDING, 1)
+    spared = decide(wake, replace(over, elsewhere=True), POLICY, at(1)).state
+    assert (spared.state, spared.tried.resume, spared.tried.spawn) == (WakeState.PENDING, 0, 0)
+
+
 def test_when_nothing_applies_each_rung_says_why() -> None:
     wake = replace(born(), tried=Tried(resume=2), attempts=2, why="exit status 3")
     facts = replace(DORMANT, can_start=frozenset({Rung.RESUME}))
