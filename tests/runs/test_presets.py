@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.adapters.presets import NoScreenError, UnknownPresetError, load_preset, preset_names
+from bridge.adapters.presets import TABLES, NoScreenError, UnknownPresetError, load_preset, preset_names
 from bridge.adapters.presets.catalogue import Catalogue
 from bridge.adapters.presets.command import PLACEHOLDERS, ArgumentError, PresetError, fill, read_command
-from bridge.adapters.presets.screen import read_screen
 from bridge.config import Settings
 from tests.runs.world import World, toml
 
@@ -158,7 +157,8 @@ def test_the_examples_of_the_docs_load(tmp_path: Path) -> None:
     whole = [example for example in examples if example.startswith("name")]
     assert len(whole) > 1
     for part in (example for example in examples if example not in whole):
-        read_screen("docs", tomllib.loads(part)["screen"])
+        [(table, data)] = tomllib.loads(part).items()
+        TABLES[table].read("docs", data)
     for example in whole:
         name = example.split('"')[1]
         (tmp_path / f"{name}.toml").write_text(example)
