@@ -19,6 +19,7 @@ from bridge.ports.tasks import TaskName
 from bridge.queries.agents import AgentView, get_agent
 from bridge.queries.hosts import get_host
 from bridge.queries.notices import list_notices
+from bridge.queries.wake_story import explain_wake
 from tasks.base import Scope
 from tasks.deliver_wake import deliver_wake
 from tasks.host import RETURN_S, Host
@@ -114,6 +115,12 @@ def test_a_wake_is_posted_read_and_acked(site: Site, receiver: Receiver) -> None
         "threads": 1,
     }
     assert site.world.wake(wake)["accepted_at"]
+    shown = [
+        step.detail["by"]
+        for step in explain_wake(site.container.deps, site.operator, wake).steps
+        if step.detail and "by" in step.detail
+    ]
+    assert shown == ["http"]
     reader = Caller(site.world.workspace, "reader", Role.PARTICIPANT, "ses-of-the-service")
     move_cursor(site.container.deps, reader, thread, 1)
     assert site.world.wake(wake)["state"] == "acked"
