@@ -39,7 +39,8 @@ class Wanted:
     """What to open: a command, whose truth is in that file, in a terminal of this size.
 
     `headless`: without a human's terminal, where that is a difference; `human`: somebody looks at it and types;
-    `from_shell`: it is started by a shell, which has the terminal again when it ends.
+    `from_shell`: it is started by a shell, which has the terminal again when it ends;
+    `queue`: what queues a line for it.
     """
 
     command: Sequence[str]
@@ -49,6 +50,7 @@ class Wanted:
     headless: bool = False
     human: bool = False
     from_shell: bool = False
+    queue: Sequence[str] = ()
 
 
 class Session(Protocol):
@@ -202,7 +204,9 @@ class PtySession:
         self._host, self.session_id = host, f"ses_{host.number()}"
         self.window = Window(wanted.cols, wanted.rows)
         terminal = None if wanted.headless else self.window.name
-        told = host.told(self.session_id, terminal=terminal, command=list(wanted.command))
+        told = host.told(
+            self.session_id, terminal=terminal, command=list(wanted.command), queue=list(wanted.queue)
+        )
         self.window.hold(host.nursery.fork("wrapped", told, wanted.truth.parent))
         try:
             host.until_held(self.session_id)

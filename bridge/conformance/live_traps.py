@@ -19,6 +19,7 @@ LEFT: Final = (NOT_TOUCHED, GONE, UNVERIFIED)
 LIVE_TRAPS: Final[list[Trap]] = []
 BRIEF_S: Final = 2.0
 """The deadline where waiting would change nothing."""
+READY_S: Final = 8.0
 HELD_S: Final = 0.5
 """How late a program draws where something is to happen before it has drawn."""
 
@@ -357,3 +358,76 @@ def _reused(stage: Stage) -> None:
     stage.session.act("respawn-pane", "-k", then=stage.fake(as_shell=True))
     until(lambda: len(stage.truth.events("ready")) > 1, "the other program", BRIEF_S)
     stage.expect(stage.hand(deadline_s=BRIEF_S), *LEFT)
+
+
+# --- a program's own queue: no key is pressed ---------------------------------------------------------------
+
+NATIVE_S: Final = 1.6
+"""By then the wrapper has looked what the program calls its session."""
+
+
+def _nothing_typed(stage: Stage) -> None:
+    if stage.truth.got():
+        message = f"keys were pressed although the line was queued: {stage.truth.got()[:40]!r}"
+        raise Wrong(message)
+
+
+@_trap("own queue", "The program has a queue of its own: no key is to be pressed.", only="pty", look="codex")
+def _queue(stage: Stage) -> None:
+    stage.open(queue="takes")
+    stage.pause(NATIVE_S)
+    stage.expect(stage.hand(), ACCEPTED)
+    _nothing_typed(stage)
+
+
+@_trap(
+    "queue refuses",
+    "The program's queue takes nothing yet: the line is to be typed.",
+    only="pty",
+    look="codex",
+)
+def _queue_refuses(stage: Stage) -> None:
+    stage.open(queue="refuses")
+    stage.pause(NATIVE_S)
+    stage.expect(stage.hand(), ACCEPTED)
+
+
+@_trap(
+    "queue hangs",
+    "The queue does not answer: whether it has the line nobody knows.",
+    only="pty",
+    look="codex",
+)
+def _queue_hangs(stage: Stage) -> None:
+    stage.open(queue="hangs")
+    stage.pause(NATIVE_S)
+    stage.expect(stage.hand(key="wake", deadline_s=4.0), UNVERIFIED)
+    stage.expect(stage.hand(key="wake", deadline_s=BRIEF_S), UNVERIFIED)
+    _nothing_typed(stage)
+
+
+@_trap(
+    "queued, never taken", "Queued is not delivered: the program never takes it.", only="pty", look="codex"
+)
+def _queue_loses(stage: Stage) -> None:
+    stage.open(queue="loses")
+    stage.pause(NATIVE_S)
+    stage.expect(stage.hand(key="wake", deadline_s=BRIEF_S), UNVERIFIED)
+    stage.expect(stage.hand(key="wake", deadline_s=BRIEF_S), UNVERIFIED)
+    _nothing_typed(stage)
+
+
+@_trap(
+    "queued, taken late",
+    "The program takes what was queued when nobody waits for it any more.",
+    only="pty",
+    look="codex",
+)
+def _queue_late(stage: Stage) -> None:
+    stage.open(queue="late")
+    stage.pause(NATIVE_S)
+    stage.expect(stage.hand(key="wake", deadline_s=BRIEF_S), UNVERIFIED)
+    until(stage.truth.prompts, "the line, taken late", READY_S)
+    stage.pause(NATIVE_S)
+    stage.expect(stage.hand(key="wake", deadline_s=BRIEF_S), ACCEPTED)
+    _nothing_typed(stage)

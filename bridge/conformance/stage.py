@@ -32,6 +32,7 @@ SETTLES_S: Final = 0.2
 """For so long a program has had nothing to write down when its truth is compared with a claim."""
 SETTLES_S_MAX: Final = 1.5
 TOUCHED_S: Final = 4.0
+LATE_S: Final = 3.0
 ENTERS_MAX: Final = 2
 PASTE: Final = (b"\x1b[200~", b"\x1b[201~")
 _UNTAKEN: Final = frozenset({Evidence.NOT_TOUCHED, Evidence.GONE, Evidence.ABSENT, Evidence.STRANDED})
@@ -75,14 +76,24 @@ class Stage:
         headless: bool = False,
         human: bool = False,
         from_shell: bool = False,
+        queue: str = "",
         **oddity: object,
     ) -> Session:
         """Start the fake program with this oddity, and wait until it has drawn itself."""
         truth = self._folder / "truth"
-        command = self.fake(**oddity)
-        self._session = self._adapter.open(Wanted(command, truth, cols, rows, headless, human, from_shell))
+        queued = self._queue(queue)
+        native = {"native": str(self._folder), "late_s": LATE_S if queue == "late" else 0.0} if queue else {}
+        command = self.fake(**oddity, **native)
+        wanted = Wanted(command, truth, cols, rows, headless, human, from_shell, queued)
+        self._session = self._adapter.open(wanted)
         until(self.truth.pid, "the fake program, ready", READY_S)
         return self._session
+
+    def _queue(self, queue: str) -> list[str]:
+        """The command of the program's own queue, which behaves like this."""
+        told = {"queue": queue, "path": str(self._folder / "queue")}
+        values = ["{native_id}", "{line}"]
+        return module_command("programs.queued", json.dumps(told), *values, bare=True) if queue else []
 
     def fake(self, **oddity: object) -> list[str]:
         """The command of the fake program with this oddity."""
@@ -118,6 +129,10 @@ class Stage:
         """Let the human type a prompt and send it; it is to arrive whole, as a prompt of its own."""
         self.humans.append(prompt)
         self.type(prompt + "\r")
+
+    def pause(self, s: float) -> None:
+        """Let that much time go by: there is nothing to be seen that could be waited for."""
+        time.sleep(s)
 
     def touched(self) -> bool:
         """Whether text of ours has reached the program."""

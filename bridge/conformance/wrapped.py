@@ -10,12 +10,14 @@ from typing import Any, Final
 
 import bridge
 from bridge.adapters.presets import Preset, load_preset
-from bridge.terminal import Options, Rules, run
+from bridge.config import inherited_environment
+from bridge.terminal import Live, Options, Rules, run
 
 PACKAGES: Final = str(Path(bridge.__file__).resolve().parents[1])
 START: Final = (
     "import sys; sys.path.append({packages!r}); from bridge.conformance.{module} import main; main()"
 )
+QUEUE_S: Final = 3.0
 BRIDGE_NOWHERE: Final = "http://127.0.0.1:1"
 
 
@@ -28,6 +30,14 @@ def module_command(module: str, *arguments: str, bare: bool = False) -> list[str
 def preset_of(told: dict[str, Any]) -> Preset:
     """The preset that a wrapper is told."""
     return load_preset(told["preset"], Path(told["presets_dir"]) if told["presets_dir"] else None)
+
+
+def _live(preset: Preset, told: dict[str, Any]) -> Live:
+    """The preset's native ways, with the suite's queue in the place of the program's; none where none is told."""
+    if preset.live is None or not told["queue"]:
+        return Live()
+    own = {"append": (), "queue_argv": tuple(told["queue"]), "queue_timeout_s": QUEUE_S}
+    return Live(**(preset.live.arguments() | own))
 
 
 class NoBridge:
@@ -63,5 +73,7 @@ def main() -> None:
         host_socket=folder / "host.sock",
         private_dir=folder / "private",
         headless=not told["terminal"],
+        live=_live(preset, told),
+        variables=inherited_environment(),
     )
     sys.exit(run(options, NoBridge(told["session_id"])))

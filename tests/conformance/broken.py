@@ -12,6 +12,8 @@ from pathlib import Path
 from bridge.adapters.presets import load_preset
 from bridge.config import Settings
 from bridge.conformance.live import Session, Wanted, environment, kill_left
+from bridge.conformance.pane import PaneSession, TmuxAdapter
+from bridge.conformance.traps import Wrong
 from bridge.conformance.truth import Truth
 from bridge.conformance.window import Window
 from bridge.conformance.wrapped import module_command
@@ -106,6 +108,24 @@ class _BrokenSession:
     def close(self) -> None:
         self._window.close()
         kill_left(self.truth)
+
+
+class BlindPanes(TmuxAdapter):
+    """Sends keys to a pane whoever is in it, and calls that success."""
+
+    def open(self, wanted: Wanted) -> Session:
+        return _BlindPane(self, wanted)
+
+
+class _BlindPane(PaneSession):
+    def _serve(self) -> None:
+        pass
+
+    def hand_over(self, line: Line) -> Handed:
+        with contextlib.suppress(Wrong):  # a pane in copy mode that nobody looks at takes no keys at all
+            self._adapter.call("send-keys", "-t", self.pane, "-l", line.text)
+            self._adapter.call("send-keys", "-t", self.pane, "Enter")
+        return Handed(Evidence.ACCEPTED)
 
 
 class TrustingBook:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bridge.adapters.presets import load_preset
+from bridge.conformance.live_play import live_play
 from bridge.conformance.live_traps import LIVE_TRAPS
 from bridge.conformance.post_traps import POST_TRAPS
 from bridge.conformance.run import Chosen, all_traps, try_live, try_webhook
@@ -89,6 +90,45 @@ def test_a_bad_habit_is_caught_and_named(
 def test_every_live_trap_has_caught_somebody(red: dict[str, dict[str, str]]) -> None:
     caught = {trap for failures in red.values() for trap in failures}
     assert {trap.name for trap in LIVE_TRAPS if not trap.only} - caught == set()
+
+
+QUEUES = [trap for trap in LIVE_TRAPS if trap.only == {"pty"}]
+PANES = [trap for trap in LIVE_TRAPS if trap.only == {"tmux"}]
+
+
+def test_every_trap_of_a_queue_has_caught_somebody() -> None:
+    caught: set[str] = set()
+    for habit in (broken.blind, broken.boasts):
+        play = live_play(broken.BrokenAdapter(habit), {"look": "codex"})
+        caught |= set(_failures(try_all("broken", QUEUES, play, _told)))
+    assert {trap.name for trap in QUEUES} - caught == set()
+
+
+@pytest.mark.needs("tmux")
+@pytest.mark.parametrize(
+    ("trap", "why"),
+    [
+        ("copy mode", "the program did not take the line"),
+        ("shell where the agent was", "a shell was given the text as a command"),
+        ("pane with another program", "a shell was given the text as a command"),
+    ],
+)
+def test_keys_sent_to_whoever_is_in_a_pane_are_caught(trap: str, why: str) -> None:
+    adapter = broken.BlindPanes("line", None)
+    try:
+        traps = [one for one in PANES if one.name == trap]
+        found = _failures(try_all("broken", traps, live_play(adapter, {"look": "line"}), _told))
+    finally:
+        adapter.close()
+    assert why in found.get(trap, "(passed)")
+
+
+def test_every_trap_of_a_pane_is_among_those() -> None:
+    assert {trap.name for trap in PANES} == {
+        "copy mode",
+        "shell where the agent was",
+        "pane with another program",
+    }
 
 
 @pytest.fixture(name="red_starts", scope="module")

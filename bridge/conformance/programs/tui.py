@@ -25,6 +25,7 @@ START: Final = "\x1b[200~"
 END: Final = "\x1b[201~"
 TICK_S: Final = 0.08
 FLASH_S: Final = (0.7, 0.2)  # busy, and the box between two tool calls
+NATIVE_ID: Final = "01a20235-581c-7000-8000-00000000c0de"
 GONE_BY_S: Final = 120.0
 KEYS: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z~]|\x1b[O].|\x1b|[\s\S]")
 
@@ -49,11 +50,45 @@ class Tui:
         self.draw_at: float | None = 0.0
         self.turn_ends: float | None = None
         self.began = time.monotonic()
-        self.pending = ""
+        self.record = self.native(told["native"]) if "native" in told else None
+        self.queue_seen: float | None = None
 
     def log(self, event: str, **facts: object) -> None:
         """One line of the truth."""
         os.write(self.truth, json.dumps({"event": event, **facts}).encode() + b"\n")
+
+    def native(self, folder: str) -> int:
+        """Hold the files open by which a program like this one shows its session; return its record."""
+        for name in ("thread-writer-locks", "sessions/today"):
+            os.makedirs(f"{folder}/{name}", exist_ok=True)  # noqa: PTH103  a bare interpreter starts sooner
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        os.open(f"{folder}/thread-writer-locks/{NATIVE_ID}.lock", flags, 0o600)
+        return os.open(f"{folder}/sessions/today/rollout-now-{NATIVE_ID}.jsonl", flags, 0o600)
+
+    def take_queued(self) -> None:
+        """Take what its own queue has for it, late if so told."""
+        path = f"{self.told['native']}/queue"
+        if self.scene.state != "idle" or not os.path.exists(path):  # noqa: PTH110  as above
+            return
+        self.queue_seen = self.queue_seen or time.monotonic()
+        if time.monotonic() - self.queue_seen < self.told.get("late_s", 0.0):
+            return
+        with open(path, encoding="utf-8") as file:  # noqa: PTH123  as above
+            lines = file.read().splitlines()
+        os.unlink(path)  # noqa: PTH108  as above
+        for line in lines:
+            self.submit(line)
+
+    def submit(self, text: str) -> None:
+        """Take a prompt: into the truth, and into its own record."""
+        self.log("shell" if self.told.get("as_shell") else "prompt", text=text)
+        if self.record is not None:
+            payload = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
+            line = {"timestamp": "now", "type": "response_item", "payload": payload}
+            os.write(self.record, json.dumps(line, separators=(",", ":")).encode() + b"\n")
+        self.scene.history = [*self.scene.history, text.split("\n", maxsplit=1)[0]][-3:]
+        self.scene.state, self.turn_ends = "busy", time.monotonic() + self.told.get("turn_s", 0.3)
+        self.draw_at = time.monotonic()
 
     def run(self) -> None:
         """Draw, take keys, go on, until told to end."""
@@ -89,7 +124,7 @@ class Tui:
             waits.append(max(0.0, self.draw_at - now))
         if self.turn_ends is not None:
             waits.append(max(0.0, self.turn_ends - now))
-        if self.moves():
+        if self.moves() or self.record is not None:
             waits.append(TICK_S)
         return min(waits)
 
@@ -100,6 +135,8 @@ class Tui:
     def go_on(self) -> None:
         """What time brings: the end of a turn, a frame."""
         now = time.monotonic()
+        if self.record is not None:
+            self.take_queued()
         if self.turn_ends is not None and now >= self.turn_ends:
             self.turn_ends, self.scene.state = None, "idle"
             self.draw_at = now
@@ -193,11 +230,9 @@ class Tui:
         text, self.scene.draft, self.scene.ghost = self.scene.draft, "", ""
         if not text.strip():
             return
-        self.log("shell" if self.told.get("as_shell") else "prompt", text=text.strip())
-        self.scene.history = [*self.scene.history, text.strip().split("\n")[0]][-3:]
+        self.submit(text.strip())
         if self.told.get("exit_at") == "enter":
             self.leave()
-        self.scene.state, self.turn_ends = "busy", now + self.told.get("turn_s", 0.3)
 
     def leave(self) -> None:
         """End at once."""
