@@ -130,8 +130,9 @@ Rule = Callable[[Session, Any, datetime], Session]
 
 
 def _heartbeat(session: Session, event: Heartbeat, now: datetime) -> Session:
-    status = event.status
-    return replace(session, status=status, runtime=event.runtime, resumable=event.resumable, heartbeat_at=now)
+    # What holds it says what kind of runtime that is: a pause of one kind is not left by a word of the agent's.
+    runtime = session.runtime if session.attached else event.runtime
+    return replace(session, status=event.status, runtime=runtime, resumable=event.resumable, heartbeat_at=now)
 
 
 def _attached(session: Session, event: Attached, now: datetime) -> Session:

@@ -39,6 +39,13 @@ def test_attaching_makes_it_live_under_a_new_term() -> None:
     assert facts(HELD, POLICY, NOW, in_flight=False).live
 
 
+def test_a_heartbeat_does_not_rename_the_runtime_that_holds_it() -> None:
+    """A pause of `runtime:pty` is an operator's: the agent does not leave it by calling itself something else."""
+    said = Heartbeat("webhook", resumable=False, status=S.ACTIVE)
+    assert decide(HELD, said, NOW).runtime == "pty"
+    assert decide(NEW, said, NOW).runtime == "webhook"
+
+
 def test_a_heartbeat_never_makes_a_session_live() -> None:
     beaten = decide(NEW, Heartbeat("pty", resumable=True, status=S.ACTIVE), NOW)
     assert not facts(beaten, POLICY, NOW, in_flight=False).live
