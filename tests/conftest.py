@@ -19,6 +19,8 @@ pytest_plugins = ["tests.support.fixtures"]
 # How to get what a test may need besides Python. A program that is not in this list is a typing error.
 HOW_TO_GET = {
     "tmux": "apt-get install tmux",
+    "make": "apt-get install make",
+    "setsid": "apt-get install util-linux",
     "psql": "apt-get install postgresql-client",
     "pg_dump": "apt-get install postgresql-client",
     "chromium": "apt-get install chromium",

@@ -148,6 +148,7 @@ def _newcomer() -> Iterator[Newcomer]:
         yield stack.enter_context(Newcomer(home))
 
 
+@pytest.mark.needs("make", "setsid")
 def test_the_page_can_be_followed_word_by_word(newcomer: Newcomer) -> None:
     blocks = blocks_of(PAGE)
     lines = [line for _, words in blocks for line in words.replace("\\\n", "").splitlines()]
