@@ -49,7 +49,8 @@ class World:
         self.home: Home = make_home(folder / "home", self.model.url)
         (folder / "data").mkdir(mode=0o700)
         argv = [sys.executable, "-m", "bridge.cli.app", "up", "--data", str(folder / "data"), "--port", "0"]
-        self.running = Running(folder / "data", argv=argv, whole_environment=self.home.environment())
+        alone = ["env", "-i", *(f"{name}={value}" for name, value in self.home.environment().items())]
+        self.running = Running(folder / "data", argv=[*alone, *argv])
         self.url = str(self.running.record()["url"])
         self.operator = Client(self.url, StackOperator(folder / "data"))
         self.operator.set_policy(QUICK, "tests wait for it")

@@ -48,15 +48,13 @@ class Running:
         data_dir: Path,
         grace_s: float = 0.2,
         argv: list[str] | None = None,
-        whole_environment: dict[str, str] | None = None,
         **environment: str,
     ) -> None:
-        """`environment` is put upon this process's own; `whole_environment` is all there is."""
         self.data_dir = data_dir
         self.output: list[str] = []
         self.process = subprocess.Popen(
             argv or [sys.executable, str(STAND_IN), str(data_dir), str(free_port(0)), str(grace_s)],
-            env=whole_environment or clean_environment(**environment),
+            env=clean_environment(**environment),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
