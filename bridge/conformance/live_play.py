@@ -8,6 +8,7 @@ from typing import Any
 
 from bridge.conformance.live import LiveAdapter
 from bridge.conformance.live_traps import LIVE_TRAPS
+from bridge.conformance.queue_traps import QUEUE_TRAPS
 from bridge.conformance.stage import Stage
 from bridge.conformance.suite import Play
 from bridge.conformance.traps import Trap
@@ -17,7 +18,7 @@ def live_traps(adapter: str, look: str) -> list[Trap]:
     """The traps for this adapter with a program of this look."""
     return [
         trap
-        for trap in LIVE_TRAPS
+        for trap in (*LIVE_TRAPS, *QUEUE_TRAPS)
         if (not trap.only or adapter in trap.only) and (not trap.looks or look in trap.looks)
     ]
 

@@ -26,12 +26,16 @@ HELD_S: Final = 0.5
 _Play = Callable[[Stage], None]
 
 
-def _trap(name: str, what: str, *, only: str = "", look: str = "") -> Callable[[_Play], _Play]:
+def trap(
+    name: str, what: str, *, only: str = "", look: str = "", into: list[Trap] = LIVE_TRAPS
+) -> Callable[[_Play], _Play]:
+    """Make a trap of the function below, and keep it."""
+
     def take(play: _Play) -> _Play:
         held = Trap(
             name, what, Kind.LIVE, play, frozenset(filter(None, [only])), frozenset(filter(None, [look]))
         )
-        LIVE_TRAPS.append(held)
+        into.append(held)
         return play
 
     return take
@@ -46,7 +50,7 @@ def _simple(name: str, what: str, *allowed: Evidence, **oddity: Any) -> None:  #
         stage.open(**oddity)
         stage.expect(stage.hand(**how), *allowed)
 
-    _trap(name, what)(play)
+    trap(name, what)(play)
 
 
 _simple(
@@ -178,7 +182,7 @@ _simple(
 )
 
 
-@_trap("somebody's draft", "A human has half a prompt in the box: the line would be joined to it.")
+@trap("somebody's draft", "A human has half a prompt in the box: the line would be joined to it.")
 def _draft(stage: Stage) -> None:
     stage.open(human=True)
     stage.type("half a thought")
@@ -189,7 +193,7 @@ def _draft(stage: Stage) -> None:
     stage.honest()
 
 
-@_trap(
+@trap(
     "draft of several lines",
     "A human's draft has several lines: its last row alone may look like an empty box.",
 )
@@ -200,7 +204,7 @@ def _long_draft(stage: Stage) -> None:
     stage.expect(stage.hand(deadline_s=BRIEF_S), NOT_TOUCHED)
 
 
-@_trap("human is typing", "A human types, one key after the other: nothing may come between his keys.")
+@trap("human is typing", "A human types, one key after the other: nothing may come between his keys.")
 def _typing(stage: Stage) -> None:
     stage.open(human=True)
     stage.type("d")
@@ -211,7 +215,7 @@ def _typing(stage: Stage) -> None:
     stage.expect(handing.result(), NOT_TOUCHED)
 
 
-@_trap(
+@trap(
     "human types meanwhile",
     "A human types a whole prompt while the line is in the box: both would become one.",
 )
@@ -223,7 +227,7 @@ def _meanwhile(stage: Stage) -> None:
     stage.expect(handing.result(), ACCEPTED)
 
 
-@_trap(
+@trap(
     "window resized meanwhile",
     "A human changes the window's size while the line is in the box: all is drawn anew.",
 )
@@ -235,13 +239,13 @@ def _resized(stage: Stage) -> None:
     stage.expect(handing.result(), ACCEPTED)
 
 
-@_trap("wrapped line", "In a window of 24 columns the line wraps: who compares rows never finds it.")
+@trap("wrapped line", "In a window of 24 columns the line wraps: who compares rows never finds it.")
 def _wrapped(stage: Stage) -> None:
     stage.open(cols=24, rows=16)
     stage.expect(stage.hand(), ACCEPTED)
 
 
-@_trap("program stopped", "The program was stopped (Ctrl-Z): keys would wait for it and come all at once.")
+@trap("program stopped", "The program was stopped (Ctrl-Z): keys would wait for it and come all at once.")
 def _stopped(stage: Stage) -> None:
     stage.open(headless=True, from_shell=True)
     pid = stage.truth.pid()
@@ -254,7 +258,7 @@ def _stopped(stage: Stage) -> None:
     stage.honest()
 
 
-@_trap("same key twice", "A worker dies and its wake is handed over again: the line is to be typed once.")
+@trap("same key twice", "A worker dies and its wake is handed over again: the line is to be typed once.")
 def _twice(stage: Stage) -> None:
     stage.open()
     stage.expect(stage.hand(key="wake"), ACCEPTED)
@@ -265,7 +269,7 @@ def _twice(stage: Stage) -> None:
         raise Wrong(message)
 
 
-@_trap(
+@trap(
     "same key after a strand",
     "A line is stranded and its wake comes again: it may be sent, but never typed again.",
 )
@@ -278,7 +282,7 @@ def _strand_twice(stage: Stage) -> None:
         raise Wrong(message)
 
 
-@_trap(
+@trap(
     "hand was lost",
     "Nobody knows what became of a hand, and the box is empty: the line may not be typed again.",
 )
@@ -287,7 +291,7 @@ def _lost(stage: Stage) -> None:
     stage.expect(stage.hand(look_first=True, may_type=False), ABSENT)
 
 
-@_trap(
+@trap(
     "text with controls",
     "ESC[201~, control letters or bidi marks in the text would end the paste or hide words.",
 )
@@ -306,14 +310,14 @@ def _controls(stage: Stage) -> None:
     stage.expect(stage.hand("- a *bullet* with `code`, $HOME and 100 %"), ACCEPTED)
 
 
-@_trap("text like an option", "The text begins with -c or --: it is data, never an option.")
+@trap("text like an option", "The text begins with -c or --: it is data, never an option.")
 def _option(stage: Stage) -> None:
     stage.open(turn_s=0.05)
     stage.expect(stage.hand("-c 'rm -rf /'"), ACCEPTED)
     stage.expect(stage.hand("--dangerously-skip-permissions"), ACCEPTED)
 
 
-@_trap(
+@trap(
     "kernel edits the line",
     "The program has no editor: the kernel gathers the line and echoes it.",
     look="line",
@@ -323,7 +327,7 @@ def _kernel(stage: Stage) -> None:
     stage.expect(stage.hand(), ACCEPTED, NOT_TOUCHED)
 
 
-@_trap(
+@trap(
     "copy mode",
     "A human scrolls back in tmux: keys are taken as commands of copy mode, and text is lost.",
     only="tmux",
@@ -334,7 +338,7 @@ def _copy_mode(stage: Stage) -> None:
     stage.expect(stage.hand(deadline_s=BRIEF_S), NOT_TOUCHED)
 
 
-@_trap(
+@trap(
     "shell where the agent was",
     "The agent has ended and its shell has the pane: the line would be run as a command.",
     only="tmux",
@@ -348,7 +352,7 @@ def _shell(stage: Stage) -> None:
     stage.expect(stage.hand(deadline_s=BRIEF_S), *LEFT)
 
 
-@_trap(
+@trap(
     "pane with another program",
     "The pane was given to another program under the same number: it would get somebody else's line.",
     only="tmux",
@@ -358,76 +362,3 @@ def _reused(stage: Stage) -> None:
     stage.session.act("respawn-pane", "-k", then=stage.fake(as_shell=True))
     until(lambda: len(stage.truth.events("ready")) > 1, "the other program", BRIEF_S)
     stage.expect(stage.hand(deadline_s=BRIEF_S), *LEFT)
-
-
-# --- a program's own queue: no key is pressed ---------------------------------------------------------------
-
-NATIVE_S: Final = 1.6
-"""By then the wrapper has looked what the program calls its session."""
-
-
-def _nothing_typed(stage: Stage) -> None:
-    if stage.truth.got():
-        message = f"keys were pressed although the line was queued: {stage.truth.got()[:40]!r}"
-        raise Wrong(message)
-
-
-@_trap("own queue", "The program has a queue of its own: no key is to be pressed.", only="pty", look="codex")
-def _queue(stage: Stage) -> None:
-    stage.open(queue="takes")
-    stage.pause(NATIVE_S)
-    stage.expect(stage.hand(), ACCEPTED)
-    _nothing_typed(stage)
-
-
-@_trap(
-    "queue refuses",
-    "The program's queue takes nothing yet: the line is to be typed.",
-    only="pty",
-    look="codex",
-)
-def _queue_refuses(stage: Stage) -> None:
-    stage.open(queue="refuses")
-    stage.pause(NATIVE_S)
-    stage.expect(stage.hand(), ACCEPTED)
-
-
-@_trap(
-    "queue hangs",
-    "The queue does not answer: whether it has the line nobody knows.",
-    only="pty",
-    look="codex",
-)
-def _queue_hangs(stage: Stage) -> None:
-    stage.open(queue="hangs")
-    stage.pause(NATIVE_S)
-    stage.expect(stage.hand(key="wake", deadline_s=4.0), UNVERIFIED)
-    stage.expect(stage.hand(key="wake", deadline_s=BRIEF_S), UNVERIFIED)
-    _nothing_typed(stage)
-
-
-@_trap(
-    "queued, never taken", "Queued is not delivered: the program never takes it.", only="pty", look="codex"
-)
-def _queue_loses(stage: Stage) -> None:
-    stage.open(queue="loses")
-    stage.pause(NATIVE_S)
-    stage.expect(stage.hand(key="wake", deadline_s=BRIEF_S), UNVERIFIED)
-    stage.expect(stage.hand(key="wake", deadline_s=BRIEF_S), UNVERIFIED)
-    _nothing_typed(stage)
-
-
-@_trap(
-    "queued, taken late",
-    "The program takes what was queued when nobody waits for it any more.",
-    only="pty",
-    look="codex",
-)
-def _queue_late(stage: Stage) -> None:
-    stage.open(queue="late")
-    stage.pause(NATIVE_S)
-    stage.expect(stage.hand(key="wake", deadline_s=BRIEF_S), UNVERIFIED)
-    until(stage.truth.prompts, "the line, taken late", READY_S)
-    stage.pause(NATIVE_S)
-    stage.expect(stage.hand(key="wake", deadline_s=BRIEF_S), ACCEPTED)
-    _nothing_typed(stage)

@@ -21,6 +21,7 @@ from bridge.conformance.own import OWN, Own, own_command
 from bridge.conformance.pane import TmuxAdapter
 from bridge.conformance.post_traps import POST_TRAPS
 from bridge.conformance.posted import PostBench
+from bridge.conformance.queue_traps import QUEUE_TRAPS
 from bridge.conformance.start_traps import START_TRAPS
 from bridge.conformance.started import Bench, CommandAdapter
 from bridge.conformance.suite import OfAdapter, Told, try_all
@@ -49,7 +50,7 @@ class Chosen:
 
 def all_traps() -> list[Trap]:
     """Every trap there is."""
-    return [*LIVE_TRAPS, *START_TRAPS, *POST_TRAPS]
+    return [*LIVE_TRAPS, *QUEUE_TRAPS, *START_TRAPS, *POST_TRAPS]
 
 
 def try_preset(name: str, presets_dir: Path | None, chosen: Chosen, told: Told) -> list[OfAdapter]:

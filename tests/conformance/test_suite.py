@@ -9,6 +9,7 @@ from bridge.adapters.presets import load_preset
 from bridge.conformance.live_play import live_play
 from bridge.conformance.live_traps import LIVE_TRAPS
 from bridge.conformance.post_traps import POST_TRAPS
+from bridge.conformance.queue_traps import QUEUE_TRAPS
 from bridge.conformance.run import Chosen, all_traps, try_live, try_webhook
 from bridge.conformance.start_traps import START_TRAPS
 from bridge.conformance.started import Bench, CommandAdapter
@@ -92,7 +93,6 @@ def test_every_live_trap_has_caught_somebody(red: dict[str, dict[str, str]]) -> 
     assert {trap.name for trap in LIVE_TRAPS if not trap.only} - caught == set()
 
 
-QUEUES = [trap for trap in LIVE_TRAPS if trap.only == {"pty"}]
 PANES = [trap for trap in LIVE_TRAPS if trap.only == {"tmux"}]
 
 
@@ -100,8 +100,8 @@ def test_every_trap_of_a_queue_has_caught_somebody() -> None:
     caught: set[str] = set()
     for habit in (broken.blind, broken.boasts):
         play = live_play(broken.BrokenAdapter(habit), {"look": "codex"})
-        caught |= set(_failures(try_all("broken", QUEUES, play, _told)))
-    assert {trap.name for trap in QUEUES} - caught == set()
+        caught |= set(_failures(try_all("broken", QUEUE_TRAPS, play, _told)))
+    assert {trap.name for trap in QUEUE_TRAPS} - caught == set()
 
 
 @pytest.mark.needs("tmux")

@@ -26,6 +26,7 @@ END: Final = "\x1b[201~"
 TICK_S: Final = 0.08
 FLASH_S: Final = (0.7, 0.2)  # busy, and the box between two tool calls
 NATIVE_ID: Final = "01a20235-581c-7000-8000-00000000c0de"
+ASKING: Final = frozenset({"dialog", "secret"})
 GONE_BY_S: Final = 120.0
 KEYS: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z~]|\x1b[O].|\x1b|[\s\S]")
 
@@ -201,7 +202,7 @@ class Tui:
         """Take one key."""
         if self.scene.state == "pager":
             self.log("pager", key=key)
-        elif self.scene.state in {"dialog", "secret"}:
+        elif self.scene.state in ASKING:
             if key in "\r\nyY1":
                 self.log(self.scene.state, answer=key)
         elif key in "\r\n":
