@@ -1,7 +1,6 @@
 """Nobody is at their terminals: real agents are started, and resumed in the conversation they were in."""
 
 import itertools
-import json
 import re
 import shutil
 import subprocess
@@ -210,10 +209,3 @@ def test_codex_may_write_where_it_works_and_nowhere_else(world: World) -> None:
     runs(world, agent)
     assert not outside.exists()
     assert (world.home.folder / "inside").exists()
-    told = [
-        json.loads(line)
-        for line in world.output(runs(world, agent)[0]["run_id"]).splitlines()
-        if line.startswith("{")
-    ]
-    commands = [one["item"] for one in told if one.get("item", {}).get("type") == "command_execution"]
-    assert any(item.get("exit_code") == 1 and str(outside) in item["command"] for item in commands)
