@@ -24,6 +24,7 @@ _NUMBER = re.compile(r"\b\d+\b")
 ACCEPTED_SHARE_MIN = 0.7
 CLOCK_S = 0.05
 """Files' times are a little coarser than clocks."""
+NEAR_S = 8.0
 BEFORE_S = 4.0
 """An act holds a wake this long after its end: the quiet window, and the time that a turn takes to show."""
 
@@ -142,9 +143,18 @@ def _garbled(found: Evidence) -> list[str]:
     given = Counter(turn.text.strip() for turn in found.turns if not LINE.fullmatch(turn.text.strip()))
     typed = Counter(prompt.text for prompt in found.log.prompts)
     strange = [f"a turn that nobody typed: {text!r}" for text in (given - typed).elements()]
+    at = {prompt.text: prompt.at for prompt in found.log.prompts}
+    lost = (typed - given).elements()
     return strange + [
-        f"a prompt that did not arrive as typed: {text!r}" for text in (typed - given).elements()
+        f"a prompt that did not arrive as typed: {text!r}{_near(found, at[text])}" for text in lost
     ]
+
+
+def _near(found: Evidence, at: float) -> str:
+    """Whether a line was on its way to the same box about then."""
+    touched = [time for wake in found.wakes for time in wake.touched if abs(time - at) < NEAR_S]
+    lines = "".join(f", a line was handed over at {time:.1f}" for time in touched)
+    return f", submitted at {at:.1f}{lines or ', no line near'}"
 
 
 def _answered(found: Evidence) -> list[str]:
