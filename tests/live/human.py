@@ -29,6 +29,7 @@ DRAFT_STANDS_S = (1.0, 6.0)
 LONG_DRAFTS = 0.12
 POUNCE_S = 8.0
 PAUSE_S = (0.1, 1.5)
+SEEN_CHARS, SEEN_S = 8, 8.0
 SLOWLY = "take your time"
 MARKER = "please run marker"
 _WORDS = (
@@ -249,7 +250,7 @@ class Human:
         for letter in text:
             self._terminal.send(letter.encode())
             self._rest((0.02, 0.06))
-        self._enter(text)
+        self._enter(text, blind=True)
         return text
 
     def _idle(self) -> str:
@@ -267,7 +268,11 @@ class Human:
             self._terminal.send(letter.encode())
             self._rest(KEY_S)
 
-    def _enter(self, text: str) -> None:
+    def _enter(self, text: str, *, blind: bool = False) -> None:
+        """He sees what he has written before he sends it, unless he is in a hurry."""
+        end = _squash(text)[-SEEN_CHARS:]
+        if not blind:
+            self._terminal.until(lambda shown: end in _squash(shown), SEEN_S)
         self._rest(ENTER_S)
         self.log.prompts.append(Prompt(text, time.monotonic()))
         self._terminal.send(b"\r")
@@ -280,3 +285,7 @@ class Human:
         if _SEEN in seen:
             self._line.set()
         self._tail = seen[-len(_SEEN) + 1 :]
+
+
+def _squash(text: str) -> str:
+    return "".join(text.split())
