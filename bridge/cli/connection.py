@@ -15,7 +15,7 @@ import typer
 
 from bridge.client import ApiError, Client, FixedToken, StackOperator, TokenFile, TokenSource
 from bridge.config import Settings, load_settings
-from bridge.core.errors import NotFound, Unauthorized
+from bridge.core.errors import Forbidden, NotFound, Unauthorized
 
 Data = Annotated[Path | None, typer.Option("--data", help="Folder of the stack's data (or BRIDGE_DATA).")]
 Url = Annotated[str | None, typer.Option("--url", help="The bridge's URL (or BRIDGE_URL).")]
@@ -29,7 +29,17 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the API's JSON.")]
 def connect(data: Path | None, url: str | None, token_file: Path | None) -> Client:
     """A client for whoever calls: with a token of one's own, else as the operator of the stack on this data."""
     settings = load_settings(data_dir=data, url=url, token_file=token_file)
+    _check_own_bridge(url)
     return Client(bridge_url(settings), _source(settings))
+
+
+def _check_own_bridge(url: str | None) -> None:
+    """An agent may be talked into naming another bridge, and would hand it its token. Raises Forbidden."""
+    own = load_settings()
+    if url is not None and own.session_id is not None and own.url is not None and url != own.url:
+        raise Forbidden(
+            f"this is an agent's session, and its bridge is {own.url}: what is in its environment goes nowhere else"
+        )
 
 
 def bridge_url(settings: Settings) -> str:

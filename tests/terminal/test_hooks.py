@@ -61,11 +61,11 @@ def fire(told: str, pipe: Path | None) -> int:
 
 
 def test_a_prompt_is_seen_taken_and_who_took_it(hooks: Hooks) -> None:
-    assert not hooks.can_show
+    before = hooks.can_show
     assert fire(event("UserPromptSubmit", prompt=LINE), hooks.path) == 0
     assert LINE in hooks.read(1.0)
     assert hooks.native_id == NATIVE
-    assert hooks.can_show
+    assert (before, hooks.can_show) == (False, True)
     assert hooks.over(EMPTY, 0.0, 1.0).seen is Seen.BUSY
 
 

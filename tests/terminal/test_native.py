@@ -145,13 +145,13 @@ class TestWays:
         with Holder(lock) as holder:
             ways.serve(set(), holder.pid, 10.0, eager=False)
             assert ways.native_id == "one"
-            assert not ways.can_queue
+            before = ways.can_queue
         path.parent.mkdir()
         path.write_text(turn(LINE))
         with Holder(lock, path) as holder:
             found = ways.serve(set(), holder.pid, 10.0 + NEW_S, eager=False)
             assert (LINE, By.RECORD) in found
-            assert ways.can_queue
+            assert (before, ways.can_queue) == (False, True)
         ways.close()
 
     def test_a_program_that_goes_to_another_session_is_followed(self, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socketserver
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -35,7 +36,8 @@ def bridge(
     def call(who: str, *words: str) -> tuple[int, str, str]:
         path = tmp_path / f"{who}.token"
         path.write_text(Mint(settings).token(who, roles[who]))
-        code = run([*words, "--url", str(web.base_url), "--token-file", str(path)])
+        here = [] if "--url" in words else ["--url", str(web.base_url)]
+        code = run([*words, *here, "--token-file", str(path)])
         said = capsys.readouterr()
         return code, said.out, said.err
 
@@ -76,3 +78,19 @@ def test_a_reason_that_somebody_gave_is_harmless_in_histories_and_refusals(bridg
     assert "because<U+202E> of it" in out
     code, _, err = bridge("chief", "policy", "show", "--scope", "x\u202ey")
     assert (code, "\u202e" in err, err.count("\n")) == (1, False, 1)
+
+
+def test_an_agent_that_is_talked_into_another_bridge_hands_it_nothing(
+    bridge: Bridge, web: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BRIDGE_SESSION_ID", "ses_1")
+    monkeypatch.setenv("BRIDGE_URL", str(web.base_url))
+    assert bridge("bob", "inbox")[0] == 0
+    with socketserver.TCPServer(("127.0.0.1", 0), socketserver.BaseRequestHandler) as other:
+        other.timeout = 0.2
+        code, out, said = bridge("bob", "inbox", "--url", f"http://127.0.0.1:{other.server_address[1]}")
+        reached: list[bool] = []
+        monkeypatch.setattr(other, "process_request", lambda *_: reached.append(True))
+        other.handle_request()
+    assert (code, out, reached) == (1, "", [])
+    assert "goes nowhere else" in said
