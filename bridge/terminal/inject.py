@@ -61,6 +61,7 @@ class _Job:
     phase: _Phase = _Phase.GATE
     at: float = 0.0
     entered_at: float = 0.0
+    shown: By = By.NONE
     enters: int = 0
 
     def is_late(self, now: float) -> bool:
@@ -147,11 +148,15 @@ class Injector:
         if job is not None and job.phase is _Phase.PROBE:
             job.phase = _Phase.GATE
 
-    def taken_later(self, text: str, by: By) -> Outcome | None:
-        """A prompt of this text was taken, and it is not the injection under way.
+    def taken(self, text: str, by: By) -> Outcome | None:
+        """A prompt of this text was taken: it proves the injection under way, if that is what was handed over.
 
-        Returns the outcome that has become ACCEPTED by it: the oldest of these words that was left open.
+        Otherwise returns the outcome that has become ACCEPTED by it: the oldest of these words that was left open.
         """
+        job = self._job
+        if job is not None and self.touched and _squash(job.request.text) == _squash(text):
+            job.shown = by
+            return None
         for key, (outcome, handed) in self._ended.items():
             if outcome.result is not Result.ACCEPTED and _squash(handed) == _squash(text):
                 accepted = replace(outcome, result=Result.ACCEPTED, why=Why.NONE, by=by)
@@ -164,8 +169,8 @@ class Injector:
         job = self._job
         if job is None:
             return Step()
-        if view.taken and self.touched:
-            step = self._end(job, Result.ACCEPTED, now, by=view.taken)
+        if job.shown:
+            step = self._end(job, Result.ACCEPTED, now, by=job.shown)
         elif job.phase is _Phase.GATE:
             step = self._gate(job, view, now)
         elif job.phase in _IN_QUEUE:

@@ -28,7 +28,7 @@ from bridge.terminal.link import Link
 from bridge.terminal.monitor import LastWords
 from bridge.terminal.notice import Notice
 from bridge.terminal.screen import BRACKETED_PASTE, SYNCHRONIZED, Screen
-from bridge.terminal.terms import Act, By, Step, View, same_words
+from bridge.terminal.terms import Act, Step, View
 from bridge.terminal.verdict import Judge, Seen, Verdict
 from bridge.terminal.ways import Ways, no_ways
 
@@ -89,7 +89,6 @@ class Relay:
         self._since = self._now = time.monotonic()
         self._human_at: float | None = None
         self._agent = Agent()
-        self._taken = By.NONE
         self._draining = False
         self._leave_at: float | None = None
         self._stdin_open = wires.terminal is not None
@@ -254,7 +253,6 @@ class Relay:
             stopped=self._agent.stopped,
             bracketed=self._w.screen.mode(BRACKETED_PASTE),
             native=self._w.ways.can_queue,
-            taken=self._taken,
             can_show=self._w.ways.can_show,
         )
 
@@ -287,9 +285,7 @@ class Relay:
     def _hear_program(self, ready: set[int]) -> None:
         w, injector = self._w, self._w.injector
         for text, by in w.ways.serve(ready, self._agent.pid, self._now, eager=injector.active):
-            if injector.touched and same_words(injector.text or "", text):
-                self._taken = by
-            elif (late := injector.taken_later(text, by)) is not None:
+            if (late := injector.taken(text, by)) is not None:
                 w.control.accepted(late, self._now)
         if (answer := w.ways.queued(self._now)) is not None:
             injector.queued(answer, self._now)
@@ -300,7 +296,6 @@ class Relay:
     def _inject(self) -> None:
         injector = self._w.injector
         if not injector.active:
-            self._taken = By.NONE
             return
         self._look()
         step = injector.step(self._view(), self._now)

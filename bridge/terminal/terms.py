@@ -90,8 +90,7 @@ class View:
 
     `stable_s`: how long the verdict has been this one. `fresh`: all output was judged and no frame is half
     drawn. `whole`: no half escape or open paste from the human, and nothing on its way to the agent.
-    `native`: the program's own queue can be used now. `taken`: what has shown, since the line was handed over,
-    that the program took it as a prompt; `can_show`: whether it can show that.
+    `native`: the program's own queue can be used now. `can_show`: whether it can show that it took a prompt.
     """
 
     verdict: Verdict
@@ -102,7 +101,6 @@ class View:
     stopped: bool
     bracketed: bool
     native: bool = False
-    taken: By = By.NONE
     can_show: bool = False
 
 
@@ -125,11 +123,6 @@ class Step:
     act: Act = Act.NONE
     text: str = ""
     outcome: Outcome | None = None
-
-
-def same_words(one: str, other: str) -> bool:
-    """Whether two texts are the same but for spaces: a box wraps, and a record may not."""
-    return "".join(one.split()) == "".join(other.split())
 
 
 def is_typeable(text: str) -> bool:

@@ -20,7 +20,7 @@ from bridge.terminal.heartbeat import Heartbeat, Status
 from bridge.terminal.inject import Injector
 from bridge.terminal.link import Link, Message
 from bridge.terminal.screen import Screen
-from bridge.terminal.terms import Act, By, Step, View, same_words
+from bridge.terminal.terms import Act, Step, View
 from bridge.terminal.tmux_hold import Hold, pause
 from bridge.terminal.tmux_pane import Look, Pane, PaneGone, ServerClock, TmuxError, TmuxSilent
 from bridge.terminal.tmux_process import Tenant, modes_of
@@ -79,7 +79,6 @@ class PaneRelay:
         self._frame: Frame | None = None
         self._pid: int | None = None
         self._agent = 0
-        self._taken = By.NONE
         self._clock = ServerClock()
         self._typed_at: int | None = None
         self._in_front = False
@@ -229,7 +228,6 @@ class PaneRelay:
             # Where tmux cannot say, it still brackets only what the program asked to be bracketed.
             bracketed=seen is not None and seen.bracketed is not False,
             native=self._p.ways.can_queue,
-            taken=self._taken,
             can_show=self._p.ways.can_show,
         )
 
@@ -273,9 +271,7 @@ class PaneRelay:
     def _hear_program(self, ready: set[int]) -> None:
         injector, ways, seat = self._p.injector, self._p.ways, self._seat
         for text, by in ways.serve(ready, self._agent, self._now, eager=injector.active):
-            if injector.touched and same_words(injector.text or "", text):
-                self._taken = by
-            elif seat is not None and (late := injector.taken_later(text, by)) is not None:
+            if (late := injector.taken(text, by)) is not None and seat is not None:
                 seat.control.accepted(late, self._now)
         if (answer := ways.queued(self._now)) is not None:
             injector.queued(answer, self._now)
@@ -287,7 +283,6 @@ class PaneRelay:
     def _inject(self) -> None:
         injector, seat = self._p.injector, self._seat
         if not injector.active or seat is None:
-            self._taken = By.NONE
             return
         self._see()
         step = injector.step(self._view(), self._now)

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from bridge.terminal.inject import Injector
-from bridge.terminal.terms import Act, Outcome, Queued, Request, Step, View
+from bridge.terminal.terms import Act, By, Outcome, Queued, Request, Step, View
 from bridge.terminal.verdict import Seen, Verdict
 
 TEXT = "5 new in 3 threads, read them with bridge inbox"
@@ -30,16 +30,19 @@ class Desk:
         usual = {"quiet_s": 2.0, "wait_s": 3.0, "deadline_s": 8.0}
         return self.injector.request(Request(key, text, **(usual | fields)), self.now)  # type: ignore[arg-type]
 
-    def step(self, after_s: float = 0.0, **view: object) -> Step:
+    def step(self, after_s: float = 0.0, *, taken: By = By.NONE, **view: object) -> Step:
+        """`taken`: by this it shows now that a prompt of our words was taken."""
         self.now += after_s
+        if taken:
+            self.injector.taken(TEXT, taken)
         self.view = dataclasses.replace(self.view, **view)  # type: ignore[arg-type]
         return self.injector.step(self.view, self.now)
 
     def queued(self, result: Queued) -> None:
         self.injector.queued(result, self.now)
 
-    def ended(self, after_s: float = 0.0, **view: object) -> Outcome:
-        outcome = self.step(after_s, **view).outcome
+    def ended(self, after_s: float = 0.0, *, taken: By = By.NONE, **view: object) -> Outcome:
+        outcome = self.step(after_s, taken=taken, **view).outcome
         assert outcome is not None
         return outcome
 

@@ -80,7 +80,7 @@ def test_enter_is_pressed_on_nothing_but_exactly_our_text(verdict: Verdict) -> N
 
 
 @pytest.mark.parametrize("view", [{"fresh": False}, {"stable_s": 0.01}])
-def test_enter_waits_for_a_finished_and_quiet_screen(view: dict[str, object]) -> None:
+def test_enter_waits_for_a_finished_and_quiet_screen(view: dict[str, Any]) -> None:
     desk = Desk()
     desk.ask()
     desk.step()
@@ -144,10 +144,20 @@ def test_a_record_proves_it_though_a_dialog_covers_the_box() -> None:
 
 
 def test_somebody_elses_prompt_of_the_same_words_is_no_proof_before_we_typed() -> None:
-    desk = Desk(can_show=True, taken=By.RECORD, verdict=BUSY)
+    desk = Desk(can_show=True, verdict=BUSY)
     desk.ask()
-    assert desk.step() == Step()
+    assert desk.step(taken=By.RECORD) == Step()
     assert desk.ended(3.0).result is Result.NOT_TOUCHED
+
+
+def test_what_proved_one_line_is_no_proof_of_the_next_though_that_follows_at_once() -> None:
+    desk = Desk(can_show=True)
+    desk.ask()
+    desk.typed()
+    assert desk.ended(0.1, verdict=EMPTY, taken=By.RECORD).by is By.RECORD
+    desk.ask("wake-2")
+    desk.typed()
+    assert desk.step(0.1) == Step()
 
 
 # The program's own queue
@@ -236,12 +246,12 @@ def test_a_queued_line_that_is_seen_taken_later_is_accepted_when_asked_again() -
     desk.step()
     desk.queued(Queued.QUEUED)
     desk.step(9.0)
-    assert desk.injector.taken_later("another prompt", By.RECORD) is None
-    late = desk.injector.taken_later(TEXT, By.RECORD)
+    assert desk.injector.taken("another prompt", By.RECORD) is None
+    late = desk.injector.taken(TEXT, By.RECORD)
     assert late is not None
     assert (late.key, late.result, late.by) == ("wake-1", Result.ACCEPTED, By.RECORD)
     assert desk.ask() == late
-    assert desk.injector.taken_later(TEXT, By.RECORD) is None, "one prompt proves one line"
+    assert desk.injector.taken(TEXT, By.RECORD) is None, "one prompt proves one line"
 
 
 def test_what_its_queue_has_said_is_enough_where_nothing_more_can_show() -> None:
