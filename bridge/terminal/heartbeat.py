@@ -96,9 +96,11 @@ class Heartbeat:
         self._anew = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
-        self.renewed, self._ring = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.token = client.token()
         file.write(self.token)
+        # Last: whoever asks again and again while the bridge is away is not to run out of descriptors.
+        self.renewed, self._ring = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._over = False
 
     def start(self) -> None:
         """Begin to beat."""
@@ -129,6 +131,10 @@ class Heartbeat:
         if self._thread.is_alive():
             self._thread.join(FAREWELL_S_MAX)
         self._file.remove()
+        if not self._thread.is_alive() and not self._over:  # one that still speaks to the bridge may ring yet
+            self._over = True
+            os.close(self.renewed)
+            os.close(self._ring)
 
     def _run(self) -> None:
         said: Status | None = None
