@@ -135,6 +135,8 @@ class Hold:
 
     def _take(self, session_id: str) -> None:
         tmux = self._pane.tmux
+        if tmux.option(session_id, "@bridge_hold") is not None:
+            raise TmuxError("the keys of its session are held for another pane just now")
         target = f"-t {_quoted(session_id)}"
         undo = [f"set-option -u {target} @bridge_hold"]
         for name in _OPTIONS:

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from bridge.config import inherited_environment
+from bridge.terminal.tmux_hold import Hold
+from bridge.terminal.tmux_pane import Pane, Tmux
 from tests.terminal.tmux_world import TmuxWorld
 from tests.terminal.world import program
 
@@ -354,3 +357,26 @@ def test_who_asks_in_the_moment_the_agent_leaves_is_told_that_nothing_was_touche
     answer = world.injected("wake-1", "hello")
     assert (answer["result"], answer["why"]) == ("not_touched", "stopped")
     assert world.exit_code() == 0
+
+
+def test_two_panes_of_one_session_do_not_take_each_others_hold_for_the_humans_own_options(
+    world: TmuxWorld,
+) -> None:
+    """The active pane may be changed in the midst of a hold, by a script; keys that stay held for ever are lost."""
+    human = world.line_agent().human()
+    world.until(lambda: len(world.clients()) == 1)
+    before = world.options()
+    tmux = Tmux(inherited_environment(), world.socket)
+    beside = world.tmux("split-window", "-d", "-P", "-F", "#{pane_id}", "cat")
+    first, second = Hold(Pane(tmux, world.pane_id), 1), Hold(Pane(tmux, beside), 2)
+    seen = Pane(tmux, world.pane_id).look()
+    first.take(seen)
+    second.take(seen)
+    assert (first.failure, bool(second.failure)) == (None, True)
+    human.type(b"kept")
+    world.until(lambda: "kept" in world.held())
+    second.forget()
+    assert world.keys_are_held()
+    first.forget()
+    assert world.options() == before
+    world.until(lambda: world.shows("> kept"))
