@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bridge.core.errors import NotFound
+from bridge.core.states import WakeState
 from bridge.core.wake import decide
 from bridge.core.wake_events import Accepted
 from bridge.db.attempt_store import lock_attempt_row, note_outcome
@@ -29,6 +30,9 @@ def accept_wake(
         event = Accepted(attempt_id, by)
         decisions = [(row, decide(row.wake, event, policy, now)) for row in rows]
         if all(decision.state == row.wake for row, decision in decisions):
+            if lead.state is WakeState.TOUCHING:  # the hand that typed has yet to say so: it finds this then
+                lock_attempt_row(uow, attempt_id)
+                note_outcome(uow, attempt_id, now, None)
             return
         for row, decision in decisions:
             record(uow, deps.ids, policy, row, decision, "accepted", now, by=by)

@@ -9,7 +9,7 @@ from bridge.core.policy import Policy
 from bridge.core.states import Evidence, Rung, WaitReason, WakeState
 from bridge.core.wake import decide
 from bridge.core.wake_events import HandedOver, Joined, Wake
-from bridge.db.attempt_store import hand_over, note_outcome
+from bridge.db.attempt_store import hand_over, note_outcome, was_accepted
 from bridge.db.deps import Deps
 from bridge.db.run_store import run_of_attempt
 from bridge.db.uow import UnitOfWork
@@ -57,9 +57,11 @@ def settle_wake(
 
 
 def _proved(uow: UnitOfWork, attempt_id: str, evidence: Evidence) -> Evidence:
-    """A run may prove whose it is before the hand that started it reports."""
+    """A run may prove whose it is, and a line may be seen taken, before the hand that did it reports."""
     if evidence is not Evidence.UNVERIFIED:
         return evidence
+    if was_accepted(uow, attempt_id):
+        return Evidence.ACCEPTED
     run = run_of_attempt(uow, attempt_id)
     return Evidence.ACCEPTED if run is not None and run.proved_at is not None else evidence
 

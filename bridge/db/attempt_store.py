@@ -22,6 +22,7 @@ UPDATE attempt_wakes SET handed_at = :now WHERE attempt_id = :attempt_id AND wak
 _HANDED = text("UPDATE attempts SET accepted_at = :accepted_at, why = :why WHERE attempt_id = :attempt_id")
 
 
+_ACCEPTED = text("SELECT accepted_at IS NOT NULL FROM attempts WHERE attempt_id = :attempt_id")
 _LOCK = text("SELECT FROM attempts WHERE attempt_id = :attempt_id FOR NO KEY UPDATE")
 
 
@@ -48,6 +49,11 @@ def hand_over(uow: UnitOfWork, attempt_id: str, wake_id: str, now: datetime) -> 
 def note_outcome(uow: UnitOfWork, attempt_id: str, accepted_at: datetime | None, why: str | None) -> None:
     """Note on the attempt whether the runtime took the text."""
     uow.run(_HANDED, {"accepted_at": accepted_at, "why": why, "attempt_id": attempt_id})
+
+
+def was_accepted(uow: UnitOfWork, attempt_id: str) -> bool:
+    """Whether it is noted that the runtime took the text."""
+    return bool(uow.run(_ACCEPTED, {"attempt_id": attempt_id}).scalar_one())
 
 
 def lock_attempt_row(uow: UnitOfWork, attempt_id: str) -> None:

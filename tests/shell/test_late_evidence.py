@@ -34,6 +34,20 @@ class TestAccepted:
         assert (step["event"], step["detail"]["by"]) == ("accepted", "record")
         assert world.owner.value("SELECT accepted_at FROM attempts") == clock.now
 
+    def test_a_line_seen_taken_before_its_hand_could_say_how_it_went_is_accepted(
+        self, world: World, clock: Clock
+    ) -> None:
+        world.live("bob")
+        wake_id = world.pending(world.thread("alice", "bob"))
+        begun = world.touching(wake_id)
+        clock.advance(1)
+        accept(world, wake_id)
+        assert world.wake(wake_id)["state"] == "touching"
+        world.settle(begun, Evidence.UNVERIFIED)
+        row = world.wake(wake_id)
+        assert (row["state"], row["accepted_at"]) == ("waiting", clock.now)
+        assert world.owner.value("SELECT accepted_at FROM attempts") == clock.now
+
     def test_told_again_it_changes_nothing(self, world: World, clock: Clock) -> None:
         world.live("bob")
         wake_id = world.pending(world.thread("alice", "bob"))
