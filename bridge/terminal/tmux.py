@@ -26,7 +26,7 @@ from bridge.terminal.live import Live
 from bridge.terminal.runner import wakeup_pipe
 from bridge.terminal.tmux_hold import Hold
 from bridge.terminal.tmux_pane import Pane, Tmux, TmuxError
-from bridge.terminal.tmux_process import Tenant, environment_of, leader, named, processes
+from bridge.terminal.tmux_process import Tenant, environment_of, is_shell, leader, named, processes
 from bridge.terminal.tmux_relay import PaneRelay, Parts, Seat
 from bridge.terminal.tmux_status import StatusLine
 from bridge.terminal.verdict import Rules
@@ -236,4 +236,8 @@ def _tenant(options: AttachOptions, pane: Pane, pane_pid: int) -> Tenant:
     if options.programs and not named(found, options.programs):
         there = "nobody" if front is None else "/".join(sorted(front.names))
         raise LookupError(f"{' or '.join(options.programs)} does not run in {pane.id}: {there} is there")
+    if not options.programs and front is not None and is_shell(front):
+        raise LookupError(
+            f"a shell is in {pane.id}, which would run what is typed: start the agent there first"
+        )
     return Tenant(options.programs, None if options.programs else front)

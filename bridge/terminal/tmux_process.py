@@ -18,6 +18,9 @@ from bridge.terminal import tty
 
 _INTERPRETERS: Final = ("python", "node", "bun", "deno", "bash", "sh", "dash", "perl", "ruby")
 PROCESSES_MAX: Final = 500
+SHELLS: Final = frozenset(
+    {"sh", "ash", "bash", "csh", "dash", "fish", "ksh", "mksh", "nu", "pwsh", "tcsh", "xonsh", "zsh"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,11 @@ def leader(found: Collection[Process]) -> Process | None:
     """Who has the terminal: the leader of its foreground group, or whoever is in it."""
     front = [process for process in found if process.is_in_front]
     return next((process for process in front if process.pid == process.group), front[0] if front else None)
+
+
+def is_shell(process: Process) -> bool:
+    """Whether it is a shell that waits for commands: one that runs a script has that script's name besides."""
+    return process.names <= SHELLS
 
 
 def _read(pid: int) -> Process | None:

@@ -326,6 +326,17 @@ def test_a_pane_that_is_not_the_agents_is_refused(
     assert world.host.registrations == []
 
 
+@pytest.mark.parametrize("command", [("sh",), ("bash", "--norc", "-i")])
+def test_a_shell_that_waits_for_commands_is_no_agent(world: TmuxWorld, command: tuple[str, ...]) -> None:
+    """A pane whose number was mistaken, or whose agent does not run yet: a shell's prompt is a prompt too."""
+    world.pane("env", "PS1=$ ", *command)
+    world.until(lambda: world.shows("$"))
+    world.serve()
+    assert world.exit_code() == 1
+    world.until(lambda: "a shell is in" in world.said())
+    assert world.host.registrations == []
+
+
 def test_the_status_line_says_what_waits(world: TmuxWorld) -> None:
     human = world.line_agent().serve().ready().human()
     world.host.send({"op": "waiting", "wakes": 2, "why": "a human typed #[bg=red] 50%", "again_in_s": 9.0})
