@@ -88,8 +88,14 @@ class Hooks:
             found += self._line(line.decode(errors="replace"), now)
         return found
 
-    def over(self, verdict: Verdict, stable_s: float, now: float) -> Verdict:
-        """The screen's verdict with what the hooks told laid over it; the screen wins in the long run."""
+    def over(self, verdict: Verdict, stable_s: float, now: float, *, ours: bool = False) -> Verdict:
+        """The screen's verdict with what the hooks told laid over it; the screen wins in the long run.
+
+        `ours`: our text is in the box. Then the screen alone says how it does, but for a question: that is told of
+        before it is drawn, and an Enter in between would answer it.
+        """
+        if ours:
+            return Verdict(Seen.DIALOG, covered=True) if self._told is Told.BLOCKED else verdict
         if verdict.seen in AT_PROMPT and min(stable_s, now - self._told_at) >= STALE_S:
             self._told = Told.NOTHING
         if self._told is Told.BLOCKED:

@@ -238,10 +238,9 @@ class Relay:
             self._w.last_words.set(self._w.screen.resets())
 
     def _verdict(self) -> Verdict:
-        """What the screen shows; the program's own word counts besides, but not while our text is in its box."""
-        seen = self._w.judge.verdict
-        holding = self._w.injector.holding
-        return seen if holding else self._w.ways.over(seen, self._now - self._since, self._now)
+        """What the screen shows; the program's own word counts besides."""
+        seen, ours = self._w.judge.verdict, self._w.injector.holding
+        return self._w.ways.over(seen, self._now - self._since, self._now, ours=ours)
 
     def _view(self) -> View:
         return View(

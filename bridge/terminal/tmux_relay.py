@@ -208,10 +208,9 @@ class PaneRelay:
             self._same_since = self._now
 
     def _verdict(self) -> Verdict:
-        """What the screen shows; the program's own word counts besides, but not while our text is in its box."""
-        seen = self._p.judge.verdict
-        holding = self._p.injector.holding
-        return seen if holding else self._p.ways.over(seen, self._now - self._since, self._now)
+        """What the screen shows; the program's own word counts besides."""
+        seen, ours = self._p.judge.verdict, self._p.injector.holding
+        return self._p.ways.over(seen, self._now - self._since, self._now, ours=ours)
 
     def _human_idle_s(self) -> float | None:
         return None if self._typed_at is None else self._clock.passed_s(self._typed_at, self._now)

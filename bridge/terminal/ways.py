@@ -101,9 +101,9 @@ class Ways:
         """What became of the line that was given, once; None while that is not known, and when none was."""
         return None if self._queue is None else self._queue.poll(now)
 
-    def over(self, verdict: Verdict, stable_s: float, now: float) -> Verdict:
-        """The screen's verdict with what the hooks told laid over it."""
-        return verdict if self._hooks is None else self._hooks.over(verdict, stable_s, now)
+    def over(self, verdict: Verdict, stable_s: float, now: float, *, ours: bool = False) -> Verdict:
+        """The screen's verdict with what the hooks told laid over it; `ours`: our text is in the box."""
+        return verdict if self._hooks is None else self._hooks.over(verdict, stable_s, now, ours=ours)
 
     def close(self) -> None:
         """Leave nothing behind."""

@@ -100,6 +100,16 @@ def test_blocked_is_a_dialog_and_the_end_of_the_turn_ends_it(hooks: Hooks) -> No
     assert hooks.over(EMPTY, 0.0, 2.0).seen is Seen.EMPTY
 
 
+def test_a_question_is_heeded_while_our_text_is_in_the_box_and_before_it_is_drawn(hooks: Hooks) -> None:
+    ours = Verdict(Seen.DRAFT, LINE, LINE)
+    fire(event("UserPromptSubmit", prompt="hello"), hooks.path)
+    hooks.read(1.0)
+    assert hooks.over(ours, 0.0, 1.0, ours=True) is ours, "only the screen tells how our text does"
+    fire(event("PermissionRequest", tool_name="Bash"), hooks.path)
+    hooks.read(2.0)
+    assert hooks.over(ours, 0.0, 2.0, ours=True) == Verdict(Seen.DIALOG, covered=True)
+
+
 def test_a_turn_that_was_interrupted_is_not_believed_for_ever(hooks: Hooks) -> None:
     fire(event("UserPromptSubmit", prompt="do it"), hooks.path)
     hooks.read(1.0)
