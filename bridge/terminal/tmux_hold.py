@@ -3,8 +3,8 @@
 Rules of this file:
 - Their keys go into a buffer of the server's, one binding a key, and from there into the pane, in order. UTF-8
   letters, the mouse and real pastes are not held: they reach the pane, and then no Enter follows our text.
-- The server lets go by itself after 3 s, whether we live or not. Whatever ends the hold gives back the options
-  as they were, and the keys.
+- The server lets go by itself 3 s after our last word: a hold is renewed as long as our line needs it, and not
+  after our death. Whatever ends the hold gives back the options as they were, and the keys.
 - The humans' own bindings go on working: those of their root table are in ours too, and so is their prefix.
 - A hold that cannot be had is said once; we go on without.
 """
@@ -14,12 +14,14 @@ import itertools
 import re
 import select
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from bridge.terminal.tmux_pane import Look, Pane, TmuxError
 
-HOLD_S_MAX: Final = 3
+HOLD_S: Final = 3
+RENEW_S: Final = 1.0
+HAND_OVER_S_MAX: Final = 6.0
 GAP_S: Final = 0.15
 _PIECES: Final = re.compile(r"\r|[^\r]+")
 _OPTIONS: Final = ("key-table", "assume-paste-time")
@@ -47,6 +49,16 @@ class _Taken:
         """The condition that this hold, and no later one, is in force."""
         return f"#{{==:#{{@bridge_hold}},{self.mark}}}"
 
+    @property
+    def let_go(self) -> str:
+        """What ends this hold, and no later one."""
+        return f"if-shell -F -t {_quoted(self.session_id)} {_quoted(self.still)} {_quoted(self.undo)}"
+
+    @property
+    def dead_man(self) -> str:
+        """What has the server let go by itself, when its time is over."""
+        return f"run-shell -b -d {HOLD_S} -C {_quoted(self.let_go)}"
+
 
 class Hold:
     """The keys of whoever looks at one pane."""
@@ -58,7 +70,7 @@ class Hold:
         self._owner = owner
         self._turns = itertools.count(1)
         self._taken: list[_Taken] = []
-        self._until = 0.0
+        self._renew_at = 0.0
         self.failure: str | None = None
 
     @property
@@ -71,7 +83,7 @@ class Hold:
         sessions = sorted({viewer.session_id for viewer in seen.viewers})
         if not sessions or self._taken:
             return
-        self._until = time.monotonic() + HOLD_S_MAX / 2
+        self._renew_at = time.monotonic() + RENEW_S
         try:
             self._bind(seen)
             for session_id in sessions:
@@ -79,6 +91,18 @@ class Hold:
         except TmuxError as error:
             self.failure = str(error)
             self.release()
+
+    def renew(self) -> None:
+        """Our line is still on its way: hold for another 3 s. A hold that the server has ended stays ended."""
+        if not self._taken or time.monotonic() < self._renew_at:
+            return
+        self._renew_at = time.monotonic() + RENEW_S
+        for number, each in enumerate(self._taken):
+            later = replace(each, mark=self._mark())
+            on = f"set-option -t {_quoted(each.session_id)} @bridge_hold {later.mark} ; {later.dead_man}"
+            with contextlib.suppress(TmuxError):
+                self._pane.tmux.call("if-shell", "-F", "-t", each.session_id, each.still, on)
+                self._taken[number] = later
 
     def release(self) -> None:
         """Give back the options and the keys, in one go; what is not held is not touched."""
@@ -99,7 +123,9 @@ class Hold:
     def _hand_over_lines(self) -> None:
         """Hand over what was typed, still holding, with a gap before each Enter: in one burst it would be a paste."""
         tmux, out = self._pane.tmux, f"{self._name}-out"
-        while time.monotonic() < self._until:
+        until = time.monotonic() + HAND_OVER_S_MAX
+        while time.monotonic() < until:
+            self.renew()
             try:
                 # Taken by another name in one step: reading takes longer than the next key.
                 tmux.call("set-buffer", "-b", self._name, "-n", out)
@@ -111,6 +137,7 @@ class Hold:
                     load = ("load-buffer", "-b", out, "-", ";")
                     tmux.call(*load, "paste-buffer", "-r", "-d", "-b", out, "-t", self._pane.id, given=piece)
                 pause(GAP_S)
+                self.renew()
 
     def _bind(self, seen: Look) -> None:
         tmux = self._pane.tmux
@@ -133,6 +160,9 @@ class Hold:
         except TmuxError:
             tmux.call("source-file", "-", given="\n".join([*held, ""]))
 
+    def _mark(self) -> str:
+        return f"{self._owner}-{next(self._turns)}"
+
     def _take(self, session_id: str) -> None:
         tmux = self._pane.tmux
         if tmux.option(session_id, "@bridge_hold") is not None:
@@ -148,12 +178,11 @@ class Hold:
             )
         # Last: it fails where nobody has typed.
         undo.append(f"paste-buffer -r -d -b {self._name} -t {_quoted(self._pane.id)}")
-        taken = _Taken(session_id, f"{self._owner}-{next(self._turns)}", " ; ".join(undo))
+        taken = _Taken(session_id, self._mark(), " ; ".join(undo))
         self._taken.append(taken)
-        dead_man = f"if-shell -F {target} {_quoted(taken.still)} {_quoted(taken.undo)}"
         tmux.call(
             *("set-option", "-t", session_id, "@bridge_hold", taken.mark, ";"),
-            *("run-shell", "-b", "-d", str(HOLD_S_MAX), "-C", dead_man, ";"),
+            *("run-shell", "-b", "-d", str(HOLD_S), "-C", taken.let_go, ";"),
             *("set-option", "-t", session_id, "assume-paste-time", "0", ";"),
             *("set-option", "-t", session_id, "key-table", self._name),
         )

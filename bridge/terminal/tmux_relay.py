@@ -292,7 +292,9 @@ class PaneRelay:
         elif step.act is Act.ENTER:
             self._enter()
         seat.control.stepped(step, self._now)
-        if not injector.holding:
+        if injector.holding:
+            self._p.hold.renew()
+        else:
             self._p.hold.release()
 
     def _paste(self, text: str) -> bool:

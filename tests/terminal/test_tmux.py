@@ -3,6 +3,7 @@
 import os
 import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bridge.config import inherited_environment
-from bridge.terminal.tmux_hold import Hold
+from bridge.terminal.tmux_hold import HOLD_S, Hold
 from bridge.terminal.tmux_pane import Pane, Tmux
 from tests.terminal.tmux_world import TmuxWorld
 from tests.terminal.world import program
@@ -390,4 +391,25 @@ def test_two_panes_of_one_session_do_not_take_each_others_hold_for_the_humans_ow
     assert world.keys_are_held()
     first.forget()
     assert world.options() == before
+    world.until(lambda: world.shows("> kept"))
+
+
+def test_a_hold_lasts_as_long_as_it_is_renewed_and_three_seconds_more(world: TmuxWorld) -> None:
+    """A slow program shows our line late; let go before, a human's keys would stand behind it."""
+    human = world.line_agent().human()
+    pane = Pane(Tmux(inherited_environment(), world.socket), world.pane_id)
+    hold = Hold(pane, 1)
+    hold.take(pane.look())
+    human.type(b"kept")
+    since, held = time.monotonic(), []
+
+    def renewed_for_long() -> bool:
+        hold.renew()
+        held.append(world.keys_are_held())
+        return time.monotonic() - since > HOLD_S + 2.5
+
+    world.until(renewed_for_long)
+    assert all(held)
+    assert "kept" in world.held()
+    world.until(lambda: not world.keys_are_held(), HOLD_S + 2.0)  # nobody renews it any more
     world.until(lambda: world.shows("> kept"))
