@@ -121,9 +121,9 @@ def _end_asked(run: Run, event: EndAsked, now: datetime) -> Decision:
 
 def _ended(run: Run, event: Ended, now: datetime) -> Decision:
     why = run.why or event.why or event.result.value
-    ended = replace(
-        run, state=RunState.ENDED, ended_at=now, result=event.result, exit_status=event.status, why=why
-    )
+    # A session that is open elsewhere is no crash: three of these would be a crash loop, and spawn beside it.
+    result = RunResult.LOST if event.found is SessionFound.ELSEWHERE else event.result
+    ended = replace(run, state=RunState.ENDED, ended_at=now, result=result, exit_status=event.status, why=why)
     return Decision(
         ended,
         (JudgeAttempt(run.attempt_id, f"its process ended before the message was read: {why}", event.found),),

@@ -6,7 +6,7 @@ import pytest
 
 from bridge.core.effects import AcceptAttempt, JudgeAttempt, TakeSeat
 from bridge.core.run import EVENTS, TRANSITIONS, EndAsked, Ended, Event, Proved, Run, Started, decide
-from bridge.core.states import Rung, RunResult, RunState
+from bridge.core.states import Rung, RunResult, RunState, SessionFound
 from tests.core.wakes import NOW, at
 
 S = RunState
@@ -82,3 +82,18 @@ def test_its_end_is_judged_from_every_state_and_only_once(before: tuple[Event, .
     assert [type(effect) for effect in ended.effects] == [JudgeAttempt]
     for event in EXAMPLES:
         assert decide(ended.state, event, at(4)) == (ended.state, ())
+
+
+@pytest.mark.parametrize(
+    ("found", "result"),
+    [
+        (None, RunResult.CRASHED),
+        (SessionFound.GONE, RunResult.CRASHED),
+        (SessionFound.ELSEWHERE, RunResult.LOST),
+    ],
+)
+def test_a_session_that_is_open_elsewhere_counts_for_no_crash_loop(
+    found: SessionFound | None, result: RunResult
+) -> None:
+    """Exits and crashes do: with three of them the next rung would start another session beside the open one."""
+    assert lived(STARTED, Ended(RunResult.CRASHED, 1, "it ended", found)).result is result
