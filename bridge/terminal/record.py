@@ -36,6 +36,8 @@ class Record:
     def prompts(self) -> list[str]:
         """The texts of the prompts that were taken since the last time, and each line of them."""
         try:
+            if (size := os.fstat(self._fd).st_size) < self._at:  # written anew, and shorter
+                self._at, self._tail = size, b""
             data = os.pread(self._fd, READ_BYTES_MAX, self._at)
         except OSError:
             return []

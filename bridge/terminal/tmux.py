@@ -211,7 +211,7 @@ def _environment(options: AttachOptions, token_file: Path) -> dict[str, str | No
 def _started(
     options: AttachOptions, tmux: Tmux, command: Sequence[str], environment: Mapping[str, str | None]
 ) -> Pane:
-    told = options.private_dir / f"start-{os.getpid()}.json"
+    told = options.private_dir / f"agent-{os.getpid()}.start.json"  # by a name that is cleared away after us
     fd = os.open(told, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "w") as file:
         json.dump({"argv": list(command), "environment": environment}, file)

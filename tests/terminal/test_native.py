@@ -94,6 +94,17 @@ class TestRecord:
         assert record.prompts() == []
         record.close()
 
+    def test_one_that_is_written_anew_and_shorter_is_followed_from_there(self, tmp_path: Path) -> None:
+        path = tmp_path / "record"
+        path.write_text(turn("one") + turn("two") + turn("three"))
+        record = Record(path, TURN)
+        path.write_text(turn(LINE))
+        assert record.prompts() == [], "what it was written anew with is not new"
+        with path.open("a") as file:
+            file.write(turn(LINE))
+        assert LINE in record.prompts()
+        record.close()
+
     def test_what_an_agent_says_is_no_prompt_whatever_it_quotes(self, tmp_path: Path) -> None:
         path = tmp_path / "record"
         path.touch()
