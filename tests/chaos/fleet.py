@@ -6,6 +6,7 @@ What they see goes into a ledger that is no part of the system: every line that 
 from __future__ import annotations
 
 import json
+import os
 import queue
 import socket
 import threading
@@ -128,7 +129,7 @@ class FleetAgent:
             "op": "register",
             "token": self._token,
             "session_id": self.session_id,
-            "pid": 0,
+            "pid": os.getpid(),
             "preset": "line",
         }
         _send(link, hello)

@@ -151,10 +151,11 @@ def _garbled(found: Evidence) -> list[str]:
 
 
 def _near(found: Evidence, at: float) -> str:
-    """Whether a line was on its way to the same box about then."""
+    """What the human did then, and whether a line was on its way to the same box."""
+    doing = next((act.deed.value for act in found.log.acts if act.began <= at <= act.ended + CLOCK_S), "more")
     touched = [time for wake in found.wakes for time in wake.touched if abs(time - at) < NEAR_S]
     lines = "".join(f", a line was handed over at {time:.1f}" for time in touched)
-    return f", submitted at {at:.1f}{lines or ', no line near'}"
+    return f", submitted at {at:.1f} (he {doing}){lines or ', no line near'}"
 
 
 def _answered(found: Evidence) -> list[str]:
