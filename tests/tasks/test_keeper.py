@@ -188,16 +188,21 @@ def test_two_keepers_take_each_row_once(container: Container, world: World) -> N
 
     def keep(keeping: Keeper) -> None:
         barrier.wait()
-        for _ in range(4):
+        while not rung.is_set():
             pause.wait(keeping.step())
+        keeping.step()  # a row that was rung already would be rung again now
 
-    pause = threading.Event()
+    pause, rung = threading.Event(), threading.Event()
     keepers = [Keeper(container.keeping, bells[0]), Keeper(other.keeping, bells[1])]
     threads = [threading.Thread(target=keep, args=(keeper,)) for keeper in keepers]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        until(lambda: len(bells[0].rows + bells[1].rows) >= len(wakes), "every row was rung")
+    finally:
+        rung.set()
+        for thread in threads:
+            thread.join()
     other.close()
 
     assert sorted(bells[0].rows + bells[1].rows) == sorted(wakes)
