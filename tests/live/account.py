@@ -155,7 +155,10 @@ def _near(found: Evidence, at: float) -> str:
     doing = next((act.deed.value for act in found.log.acts if act.began <= at <= act.ended + CLOCK_S), "more")
     touched = [time for wake in found.wakes for time in wake.touched if abs(time - at) < NEAR_S]
     lines = "".join(f", a line was handed over at {time:.1f}" for time in touched)
-    return f", submitted at {at:.1f} (he {doing}){lines or ', no line near'}"
+    turns = "".join(
+        f", a turn at {one.at:.1f}: {one.text!r}" for one in found.turns if abs(one.at - at) < NEAR_S
+    )
+    return f", submitted at {at:.1f} (he {doing}){lines or ', no line near'}{turns}"
 
 
 def _answered(found: Evidence) -> list[str]:
