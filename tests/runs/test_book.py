@@ -13,6 +13,8 @@ import pytest
 
 from bridge.adapters.presets import preset_names
 from bridge.adapters.runtimes.command import PACKAGES
+from bridge.adapters.runtimes.command_spec import Place
+from bridge.adapters.runtimes.run_files import RunFiles
 from bridge.adapters.runtimes.shim import START
 from bridge.core.errors import Conflict, InvalidArgument, Unavailable
 from bridge.core.states import Rung
@@ -254,3 +256,29 @@ def test_the_shim_loads_nothing_of_ours_but_its_siblings() -> None:
     top = {name.partition(".")[0] for name in found}
     assert top <= sys.stdlib_module_names | {"bridge", "__main__", "__mp_main__"}
     assert not top & {"subprocess", "asyncio", "logging", "typing_extensions", "pydantic"}
+
+
+def test_tidying_after_one_run_leaves_the_next_alone_that_begins_just_then(world: World) -> None:
+    files = RunFiles(world.settings)
+    files.make(over := files.place("run_over"), "token")
+    beginning = files.place("run_beginning")
+
+    def held() -> set[str]:
+        files.make(beginning, "token")  # it was not held yet when this was asked, and is there a moment later
+        return set()
+
+    files.tidy(held)
+    assert not over.folder.exists()
+    assert beginning.token.exists()
+
+
+def test_a_shim_that_cannot_be_started_leaves_no_descriptor(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Place, "shim_log", property(lambda place: place.folder / "missing" / "shim.log"))
+    descriptors = []
+    for _ in range(5):  # the first has the book opened
+        with pytest.raises(Unavailable):
+            world.start("says", "here")
+        descriptors.append(len(list(Path("/proc/self/fd").iterdir())))
+    assert descriptors[-1] == descriptors[0]

@@ -183,7 +183,7 @@ class RunBook:
                 time.sleep(LEFT_S)
         if clean < CLEAN_LOOKS:
             log.error("runs.sweep_incomplete", runs=sorted(swept))
-        self._files.tidy(self.held() | keep)
+        self._files.tidy(lambda: self.held() | keep)
         return swept
 
     def close(self, grace_s: float) -> None:
@@ -225,7 +225,7 @@ class RunBook:
 
     def _done(self, held: Held) -> None:
         self._forget(held)
-        self._files.tidy(self.held())
+        self._files.tidy(self.held)
 
     def _spawned(self, held: Held) -> None:
         """Have the spawner start the shim. Raises OSError, Unavailable."""
@@ -261,12 +261,12 @@ class RunBook:
         ours, theirs = socket.socketpair()
         with contextlib.ExitStack() as closing:
             closing.callback(theirs.close)
+            on_failure = closing.enter_context(contextlib.ExitStack())
+            on_failure.callback(ours.close)
             trouble = os.open(
                 held.place.shim_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
             )
             closing.callback(os.close, trouble)
-            on_failure = closing.enter_context(contextlib.ExitStack())
-            on_failure.callback(ours.close)
             shim = subprocess.Popen(  # noqa: S603 - our own interpreter and program
                 [sys.executable, "-I", "-S", "-X", "utf8", "-c", START, PACKAGES, str(os.getpid())],
                 stdin=theirs.fileno(),

@@ -13,6 +13,7 @@ import contextlib
 import os
 import shutil
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -68,9 +69,14 @@ class RunFiles:
         """Nothing of this run is kept."""
         shutil.rmtree(place.folder, ignore_errors=True)
 
-    def tidy(self, held: set[str]) -> None:
-        """Of runs that are neither held nor among the newest nothing stays; of the newest only the output."""
-        over = [folder for folder in self._own() if folder.name not in held]
+    def tidy(self, held: Callable[[], set[str]]) -> None:
+        """Of runs that are neither held nor among the newest nothing stays; of the newest only the output.
+
+        Who is held is asked once the folders are known: a run is held before it has one.
+        """
+        there = self._own()
+        kept = held()
+        over = [folder for folder in there if folder.name not in kept]
         for number, folder in enumerate(sorted(over, key=_age, reverse=True)):
             place = Place(folder)
             if number >= OUTPUTS_KEPT or not place.log.exists():
