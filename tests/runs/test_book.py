@@ -13,7 +13,6 @@ import pytest
 
 from bridge.adapters.presets import preset_names
 from bridge.adapters.runtimes.command import PACKAGES
-from bridge.adapters.runtimes.command_spec import Place
 from bridge.adapters.runtimes.run_files import RunFiles
 from bridge.adapters.runtimes.shim import START
 from bridge.core.errors import Conflict, InvalidArgument, Unavailable
@@ -275,7 +274,14 @@ def test_tidying_after_one_run_leaves_the_next_alone_that_begins_just_then(world
 def test_a_shim_that_cannot_be_started_leaves_no_descriptor(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Place, "shim_log", property(lambda place: place.folder / "missing" / "shim.log"))
+    opened = os.open
+
+    def refused(path: str | Path, *args: int) -> int:
+        if str(path).endswith("shim.log"):
+            raise FileNotFoundError(path)
+        return opened(path, *args)
+
+    monkeypatch.setattr(os, "open", refused)
     descriptors = []
     for _ in range(5):  # the first has the book opened
         with pytest.raises(Unavailable):
