@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from bridge.terminal.screen import BRACKETED_PASTE
 from tests.live.terminal import COLS, ROWS, Terminal
 
 KEY_S = (0.03, 0.15)
@@ -184,6 +185,11 @@ class Human:
         return text
 
     def _paste(self) -> str:
+        if not self._terminal.mode(BRACKETED_PASTE):
+            # A terminal then sends the letters alone, and tmux drops the brackets: two lines would be two prompts.
+            self._terminal.send((text := self._prompt()).encode())
+            self._enter(text)
+            return text
         text = f"{self._prompt()}\n{self._prompt()}"
         # A terminal sends the line ends of what it pastes as Enter.
         self._terminal.send(b"\x1b[200~" + text.replace("\n", "\r").encode() + b"\x1b[201~")
