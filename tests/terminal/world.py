@@ -35,8 +35,11 @@ def program(name: str, *args: str) -> list[str]:
 
 
 def descendants(pid: int) -> list[int]:
-    """All processes below this one."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    """All processes below this one; one that ends while it is looked at has none."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
     return [found for child in map(int, children) for found in (child, *descendants(child))]
 
 
