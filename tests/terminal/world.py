@@ -47,7 +47,7 @@ def lives(pid: int) -> bool:
     """Whether a process runs; one that waits to be buried does not."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
     return state != "Z"
 
@@ -281,5 +281,6 @@ class World:
         if self.terminal is not None:
             self.terminal.close()
         for pid in filter(lives, left):
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self.host.hang_up()
