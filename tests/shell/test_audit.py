@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from bridge.commands.add_participant import add_participant
+from bridge.commands.issue_token import issue_token
+from bridge.commands.pause_scope import pause_scope
+from bridge.commands.remove_participant import remove_participant
 from bridge.core.audit import Problem
+from bridge.core.states import Role
 from tests.support.audit import problems_of
 from tests.support.scene import play
 from tests.support.world import Clock, World
@@ -59,3 +66,36 @@ def test_every_status_and_every_end_of_a_wake_is_audited(world: World, clock: Cl
     )
     assert unaudited == []
     assert thread
+
+
+def test_an_audit_event_says_who_asked_for_what_and_how_it_was_before(world: World, clock: Clock) -> None:
+    thread = play(world, clock)
+    operator = world.caller("olivia", Role.OPERATOR)
+    add_participant(world.deps, operator, thread, "carl", "reviewer")
+    add_participant(world.deps, operator, thread, "carl", "author")
+    remove_participant(world.deps, operator, thread, "carl")
+    pause_scope(world.deps, operator, "agent:carol", "still away")
+    issue_token(
+        world.deps,
+        replace(operator, workspace_id="default"),
+        workspace_id="ws_new",
+        agent_id="zoe",
+        role=Role.PARTICIPANT,
+        session_id="ses_z",
+        life_s=60,
+    )
+    said = world.owner.rows(
+        "SELECT event, actor, request_id, before, after FROM audit_events "
+        "WHERE event LIKE 'thread.participant%' OR (event = 'pause.set' AND resource_id = 'agent:carol') "
+        "OR event = 'workspace.served' ORDER BY event, n"
+    )
+    as_reviewer, as_author = ({"agent_id": "carl", "role": role} for role in ("reviewer", "author"))
+    assert [(row["event"], row["before"], row["after"]) for row in said] == [
+        ("pause.set", {}, {"reason": "away"}),
+        ("pause.set", {"reason": "away"}, {"reason": "still away"}),
+        ("thread.participant_added", {}, as_reviewer),
+        ("thread.participant_changed", as_reviewer, as_author),
+        ("thread.participant_removed", as_author, {}),
+        ("workspace.served", {}, {}),
+    ]
+    assert {(row["actor"], row["request_id"]) for row in said} == {("olivia", "req_1")}
