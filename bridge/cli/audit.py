@@ -16,6 +16,8 @@ from bridge.cli.connection import AsJson, Data, TokenPath, Url, connect, show
 from bridge.cli.words import clock, columns, why
 from bridge.core.errors import InvalidArgument, NotFound
 
+EXPORT = "wakebridge audit"
+LINE_CHARS_MAX = 2_000
 MARKS_MAX = 200
 PROBLEMS_SHOWN_MAX = 1_000
 PAGES_MAX = 10_000_000
@@ -123,7 +125,7 @@ def _write(pages: Iterator[dict[str, Any]], file: TextIO) -> int:
     written = 0
     for page in pages:
         if not written:
-            head = {"export": "wakebridge audit", "workspace_id": page["workspace_id"], "at": page["now"]}
+            head = {"export": EXPORT, "workspace_id": page["workspace_id"], "at": page["now"]}
             file.write(json.dumps(head) + "\n")
         file.writelines(json.dumps(mark) + "\n" for mark in page["items"])
         written += len(page["items"])
@@ -142,18 +144,17 @@ def _pages(call: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401  a client's m
 
 def _marks(path: Path) -> Iterator[dict[str, Any]]:
     """The marks of an export. Raises NotFound, InvalidArgument."""
+    none = InvalidArgument(f"{path} is no export of `bridge audit export`", path="against")
     try:
         with path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                mark = json.loads(line)
-                if not isinstance(mark, dict):
-                    raise InvalidArgument(f"{path}, line {number}: not a mark of an export", path="against")
-                if "export" not in mark:
-                    yield mark
+            head = json.loads(lines.readline(LINE_CHARS_MAX) or "{}")
+            if not isinstance(head, dict) or head.get("export") != EXPORT:
+                raise none
+            yield from (json.loads(line) for line in iter(lambda: lines.readline(LINE_CHARS_MAX), ""))
     except OSError as error:
         raise NotFound(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise InvalidArgument(f"{path} is no export of `bridge audit export`", path="against") from error
+        raise none from error
 
 
 def _batches(marks: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
