@@ -48,9 +48,10 @@ class Moved:
 _HOLD = text("""
 SELECT anchor_n, anchor_head, anchored_to FROM workspaces WHERE workspace_id = :workspace_id FOR NO KEY UPDATE
 """)
+# A range with two ends: of one with a single end the planner thinks that it may be a third of the table.
 _EVENTS = text("""
 SELECT resource_type, resource_id, at FROM audit_events e
-WHERE workspace_id = :workspace_id AND at >= :since AND NOT EXISTS (
+WHERE workspace_id = :workspace_id AND at BETWEEN :since AND :now AND NOT EXISTS (
     SELECT FROM audit_leaves l WHERE l.workspace_id = e.workspace_id AND l.resource_type = e.resource_type
         AND l.resource_id = e.resource_id AND l.n >= e.n)
 ORDER BY at LIMIT :most
@@ -64,7 +65,7 @@ FROM unnest(CAST(:types AS text[]), CAST(:ids AS text[])) AS c (resource_type, r
 """)
 _MESSAGES = text("""
 SELECT thread_id AS resource_id, created_at AS at FROM messages m
-WHERE workspace_id = :workspace_id AND created_at >= :since AND NOT EXISTS (
+WHERE workspace_id = :workspace_id AND created_at BETWEEN :since AND :now AND NOT EXISTS (
     SELECT FROM audit_leaves l WHERE l.workspace_id = m.workspace_id AND l.resource_type = 'messages'
         AND l.resource_id = m.thread_id AND l.n >= m.seq)
 ORDER BY created_at LIMIT :most
@@ -90,7 +91,12 @@ def hold_anchors(uow: UnitOfWork) -> LastAnchor | None:
 
 def moved_heads(uow: UnitOfWork, last: LastAnchor, now: datetime) -> Moved:
     """The heads of the chains that have moved since the last anchor, the longest waiting first; at most LEAVES_MAX."""
-    params = {"workspace_id": uow.workspace_id, "since": last.anchored_to - OVERLAP, "most": MOVED_MAX}
+    params = {
+        "workspace_id": uow.workspace_id,
+        "since": last.anchored_to - OVERLAP,
+        "now": now,
+        "most": MOVED_MAX,
+    }
     events = uow.run(_EVENTS, params).mappings().all()
     messages = uow.run(_MESSAGES, params).mappings().all()
     chains = sorted({(row["resource_type"], row["resource_id"]) for row in events})

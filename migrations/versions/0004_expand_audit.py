@@ -22,7 +22,6 @@ REDACTED = ("body_sha256", "event_sha256", "metadata_sha256")
 INDEXES = {
     "ix_audit_events_actor": ("audit_events", ["workspace_id", "actor", "at"]),
     "ix_audit_events_event": ("audit_events", ["workspace_id", "event", "at"]),
-    "ix_messages_created": ("messages", ["workspace_id", "created_at"]),
 }
 HASH_ANEW = r"""
 DO $$
@@ -52,6 +51,14 @@ def upgrade() -> None:
     _add_anchors()
     for name, (table, columns) in INDEXES.items():
         op.create_index(name, table, columns, unique=False)
+    op.create_index(
+        "ix_messages_created",
+        "messages",
+        ["created_at"],
+        unique=False,
+        postgresql_using="brin",
+        postgresql_with={"pages_per_range": 32, "autosummarize": "on"},
+    )
     op.create_index(
         "ix_audit_events_request",
         "audit_events",
@@ -129,6 +136,7 @@ def downgrade() -> None:
         table_name="audit_events",
         postgresql_where=sa.text("request_id IS NOT NULL"),
     )
+    op.drop_index("ix_messages_created", table_name="messages", postgresql_using="brin")
     for name, (table, _) in INDEXES.items():
         op.drop_index(name, table_name=table)
     for name in ("anchored_to", "anchor_head", "anchor_n"):
