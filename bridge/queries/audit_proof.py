@@ -37,6 +37,7 @@ from bridge.core.audit import (
     message_hash,
 )
 from bridge.core.caller import Caller
+from bridge.core.errors import InvalidArgument
 from bridge.db.anchor_store import LEAVES_MAX
 from bridge.db.deps import Deps
 from bridge.db.uow import UnitOfWork
@@ -118,13 +119,25 @@ def _prove_events(uow: UnitOfWork, place: ProofPlace, limit: int) -> Proof:
 def _event_link(row: Row) -> Link:
     names = ("resource_type", "resource_id", "event", "actor", "before", "after", "request_id", "trace_id")
     said: dict[str, Any] = {name: row[name] for name in names}
+    odd = (
+        "has no before or no after: both are always written"
+        if None in (row["before"], row["after"])
+        else None
+    )
     event = AuditEvent(**said | {name: row[name] or {} for name in ("before", "after")})
 
     def follows(prev: bytes | None) -> bytes:
         return chain_hash(prev, row["n"], row["workspace_id"], event, row["at"])
 
     return Link(
-        row["resource_type"], row["resource_id"], row["n"], row["hash"], follows, row["prev"], says_prev=True
+        row["resource_type"],
+        row["resource_id"],
+        row["n"],
+        row["hash"],
+        follows,
+        row["prev"],
+        says_prev=True,
+        odd=odd,
     )
 
 
@@ -156,6 +169,8 @@ FROM (
 
 def _prove_rows(uow: UnitOfWork, place: ProofPlace, limit: int) -> Proof:
     of = place.resource_type or next(iter(ROWS))
+    if of not in ROWS:
+        raise InvalidArgument("not a cursor of this list", path="cursor")
     params = {"workspace_id": uow.workspace_id, "resource_id": place.resource_id, "limit": limit}
     rows = uow.run(_BARE[of], params).mappings().all()
     problems = [
@@ -238,19 +253,21 @@ def _walk(
     chains = [(chain, list(found)) for chain, found in groupby(rows[: limit + 1], _chain_of)]
     goes_on = more and chains[-1][0] == _chain_of(rows[-1])
     problems: list[Problem] = []
+    checked = 0
     for number, (chain, found) in enumerate(chains):
         known, fresh = Known(), [row for row in found if row["n"] is not None]
         if chain == (place.resource_type, place.resource_id) and place.n == LAST_N:
             continue
         if chain == (place.resource_type, place.resource_id) and place.n:
             known, fresh = _resumed(place, fresh)
+        checked += len(fresh)
         broken, known = follow(map(to_link, fresh), known)
         problems += broken
         if not (goes_on and number == len(chains) - 1):
             problems += at_end(found[-1], known)
     if not more:
-        return problems, len(rows), None
-    return problems, limit, _next(place.part, chains[-1][1][-1], goes_on=goes_on)
+        return problems, checked, None
+    return problems, checked, _next(place.part, chains[-1][1][-1], goes_on=goes_on)
 
 
 def _resumed(place: ProofPlace, found: list[RowMapping]) -> tuple[Known, list[RowMapping]]:
@@ -308,11 +325,11 @@ def _prove_anchors(uow: UnitOfWork, place: ProofPlace, limit: int) -> Proof:
     for n, rows_of in fresh:
         problems += _broken_marks(uow.workspace_id, n, rows_of)
     if len(found) == ANCHORS_MAX + 1:
-        return problems, len(rows), ProofPlace("anchors", n=found[-1][0])
+        return problems, len(fresh), ProofPlace("anchors", n=found[-1][0])
     head = None if rows[0]["last_n"] is None else (rows[0]["last_n"], rows[0]["last_hash"])
     if found or head is not None:
         problems += check_end(ANCHORS, uow.workspace_id, known, head)
-    return problems, len(rows), None
+    return problems, len(fresh), None
 
 
 def _anchor_link(workspace_id: str, row: Row) -> Link:

@@ -22,7 +22,7 @@ from bridge.config import inherited_environment
 from bridge.core.audit import AuditEvent, chain_hash
 from bridge.core.states import Role
 from bridge.db import all_tables
-from bridge.queries.audit_proof import ROWS
+from bridge.queries.audit_proof import PARTS, ROWS, ProofPlace, prove
 from tests.support.audit import problems_in, problems_of
 from tests.support.scene import play
 from tests.support.world import Clock, World
@@ -113,13 +113,25 @@ SAID = ("event", "actor", "before", "after", "at", "prev", "hash")
 
 def change_an_event(vandal: Vandal) -> None:
     row = vandal.any_of(EVENTS)
-    names = [column.name for column in EVENTS.columns if row[column.name] is not None]
-    name = vandal.dice.choice(names)
+    name = vandal.dice.choice([column.name for column in EVENTS.columns if row[column.name] is not None])
     vandal.set(EVENTS, row, **{name: other(row[name])})
 
 
-def forget_who_asked(vandal: Vandal) -> None:
-    vandal.set(EVENTS, vandal.any_of(EVENTS, EVENTS.c.request_id.is_not(None)), request_id=None)
+def empty_a_field(vandal: Vandal) -> None:
+    table = vandal.dice.choice([EVENTS, MESSAGES])
+    agents_own = (MESSAGES.c.redacted_at.is_(None), MESSAGES.c.request_id.is_not(None))
+    row = vandal.any_of(table, *(agents_own if table is MESSAGES else ()))
+    names = [column.name for column in table.columns if column.nullable and row[column.name] is not None]
+    vandal.set(table, row, **{vandal.dice.choice(names): None})
+
+
+def fill_an_empty_field(vandal: Vandal) -> None:
+    table = vandal.dice.choice([EVENTS, MESSAGES])
+    row = vandal.any_of(table)
+    new: Row = {"request_id": "req", "trace_id": "t", "prev": b"p", "in_reply_to": "m", "to_role": "r"}
+    new |= {"to_agents": [], "metadata": {}, "event": {"type": "t"}, "traceparent": "t", "event_type": "t"}
+    name = vandal.dice.choice([name for name in new if name in row and row[name] is None])
+    vandal.set(table, row, **{name: new[name]})
 
 
 def delete_an_event(vandal: Vandal) -> None:
@@ -250,7 +262,8 @@ def change_the_head_of_anchors(vandal: Vandal) -> None:
 
 ACTS: tuple[Callable[[Vandal], None], ...] = (
     change_an_event,
-    forget_who_asked,
+    empty_a_field,
+    fill_an_empty_field,
     delete_an_event,
     swap_two_events,
     cut_the_end_with_its_head,
@@ -333,6 +346,24 @@ def test_the_proof_says_the_same_in_pages_of_any_size(world: World, clock: Clock
     found = problems_of(world)
     assert len(found) >= 4
     assert problems_of(world, limit) == found
+
+
+def test_the_proof_counts_each_row_once_whatever_the_pages(world: World, clock: Clock) -> None:
+    anchored_history(world, clock)
+    there = {
+        "events": world.owner.value("SELECT count(*) FROM audit_events"),
+        "messages": world.owner.value("SELECT count(*) FROM messages"),
+        "anchors": world.owner.value("SELECT count(*) FROM audit_anchors"),
+    }
+    for limit in (1, 5, 1000):
+        counted: Counter[str] = Counter()
+        with world.deps.unit(world.workspace) as uow:
+            place: ProofPlace | None = ProofPlace(PARTS[0])
+            while place is not None:
+                page = prove(uow, place, limit)
+                counted[page.part] += page.checked
+                place = page.place
+        assert {part: counted[part] for part in there} == there
 
 
 def test_what_is_written_meanwhile_is_no_break(world: World, clock: Clock) -> None:

@@ -13,6 +13,7 @@ from bridge.db.deps import Deps
 from tests.support.audit import broken_history
 from tests.support.postgres import Owner
 from tests.support.web import Api
+from web.paging import pack
 
 Apis = Callable[..., Api]
 SECRET = "sk-hunter2"
@@ -101,6 +102,11 @@ def test_the_list_goes_on_where_it_ended_and_forgets_no_event_of_the_same_moment
 @pytest.mark.parametrize("cursor", ["x", "WyJ4Il0", "WyJub3doZXJlIiwiIiwiIiwwXQ", "WzEsMiwzLDRd", "bnVsbA"])
 def test_a_cursor_of_another_list_is_refused(api: Apis, path: str, cursor: str) -> None:
     answer = api("ada", Role.AUDITOR).get(path, cursor=cursor)
+    assert answer.status_code == 400
+
+
+def test_a_cursor_into_rows_of_no_resource_is_refused(api: Apis) -> None:
+    answer = api("ada", Role.AUDITOR).get("/v1/audit/verify", cursor=pack(["rows", "nonsense", "", 0]))
     assert answer.status_code == 400
 
 
