@@ -66,7 +66,9 @@ class Vandal:
         self.set(table, row, **{name: other(row[name])})
 
     def swap(self, table: Table, one: Row, two: Row, names: tuple[str, ...]) -> None:
-        """What two rows say changes places."""
+        """What two rows say changes places; where they say the same, their hashes too."""
+        if all(one[name] == two[name] for name in names):
+            names = (*names, "hash")
         self.set(table, one, **{name: two[name] for name in names})
         self.set(table, two, **{name: one[name] for name in names})
 
@@ -174,8 +176,8 @@ def change_a_message(vandal: Vandal) -> None:
     fixed = {"thread_id", "redacted_at", "redacted_by"} | (digests if row["redacted_at"] is None else set())
     names = [name for name, value in row.items() if value is not None and name not in fixed]
     name = vandal.dice.choice(names)
-    value = vandal.dice.choice(["chat", "event", "system"]) if name == "kind" else other(row[name])
-    vandal.set(MESSAGES, row, **{name: value if value != row[name] else "system"})
+    kinds = sorted({"chat", "event", "system"} - {row["kind"]})
+    vandal.set(MESSAGES, row, **{name: vandal.dice.choice(kinds) if name == "kind" else other(row[name])})
 
 
 def delete_a_message(vandal: Vandal) -> None:
