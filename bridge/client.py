@@ -282,6 +282,28 @@ class Client:
         params = {name: value for name, value in filters.items() if value is not None}
         return self.call("GET", f"/v1/policies/{quote(scope, safe='')}/history", params=params)
 
+    def audit(self, **filters: Any) -> dict[str, Any]:  # noqa: ANN401  resource_type, actor, event, limit, cursor, ...
+        """What was done, the newest first."""
+        return self.call("GET", "/v1/audit", params={k: v for k, v in filters.items() if v is not None})
+
+    def verify_audit(self, *, cursor: str | None = None) -> dict[str, Any]:
+        """Prove the next part of the audit."""
+        return self.call("GET", "/v1/audit/verify", params={"cursor": cursor} if cursor else {})
+
+    def audit_heads(self, *, cursor: str | None = None) -> dict[str, Any]:
+        """The heads of all chains and the anchors, to keep elsewhere."""
+        params = {"limit": 200} | ({"cursor": cursor} if cursor else {})
+        return self.call("GET", "/v1/audit/heads", params=params)
+
+    def check_marks(self, marks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Which of these marks today's chains do not have."""
+        return self.call("POST", "/v1/audit/verify", json={"marks": list(marks)})
+
+    def redact(self, thread_id: str, seq: int, reason: str) -> dict[str, Any]:
+        """Take away what a message says."""
+        body = {"reason": reason}
+        return self.call("POST", f"/v1/threads/{quote(thread_id, safe='')}/messages/{seq}/redact", json=body)
+
     def issue_token(self, agent_id: str, **fields: Any) -> dict[str, Any]:  # noqa: ANN401  role, session_id, ...
         """A token for another agent; operators only."""
         body = {"agent_id": agent_id} | {name: value for name, value in fields.items() if value is not None}

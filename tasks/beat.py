@@ -26,6 +26,11 @@ TICKS = (
     Tick(TaskName.TICK_RECONCILE, 5.0, "sessions of a host that is gone would look alive for ever"),
     Tick(TaskName.TICK_CANARY, 5.0, "a host whose worker claims nothing looks idle"),
     Tick(TaskName.TICK_RETENTION, 60.0, "rows that were kept long enough would pile up"),
+    Tick(
+        TaskName.TICK_ANCHORS,
+        300.0,
+        "what was cut off the end of a chain, with its head, could not be missed",
+    ),
 )
 
 

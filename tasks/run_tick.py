@@ -9,6 +9,7 @@ import structlog
 from celery import Celery
 
 from bridge.bootstrap import Container
+from bridge.commands.anchor_heads import anchor_heads
 from bridge.commands.detach_session import detach_session
 from bridge.commands.find_stalls import find_stalls
 from bridge.commands.move_run import move_run
@@ -21,6 +22,8 @@ from tasks.beat import TICKS, Tick
 from tasks.claim_canary import ask_canaries
 
 log = structlog.get_logger(__name__)
+ANCHORS_MAX = 20
+"""Anchors that a workspace gets at one tick: what is left after a standstill waits for the next."""
 
 
 def register(app: Celery) -> None:
@@ -99,10 +102,24 @@ def _retention(container: Container) -> int:
     return sum(container.retention.forget_keys(workspace) for workspace in container.keeping.workspaces())
 
 
+def _anchors(container: Container) -> int:
+    return sum(_anchor(container, workspace) for workspace in container.keeping.workspaces())
+
+
+def _anchor(container: Container, workspace: str) -> int:
+    found, more = 0, True
+    for _ in range(ANCHORS_MAX):
+        if more:
+            count, more = anchor_heads(container.deps, workspace)
+            found += count
+    return found
+
+
 WORK: Mapping[TaskName, Callable[[Container], int]] = {
     TaskName.TICK_STALL: _stall,
     TaskName.TICK_RECONCILE: _reconcile,
     TaskName.TICK_CANARY: _canary,
     TaskName.TICK_RETENTION: _retention,
+    TaskName.TICK_ANCHORS: _anchors,
 }
 """What each tick does: how many things it found."""

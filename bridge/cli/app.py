@@ -52,6 +52,8 @@ COMMANDS = {
     "hold": Command("hold", "Leave a session alone for a while, or give it back."),
     "pause": Command("pause", "Pause the waking."),
     "resume": Command("pause", "End a pause."),
+    "audit": Command("audit", "List what was done, prove that it is all there, or export that proof."),
+    "redact": Command("redact", "Take away what a message says: a secret leaked into it."),
     "doctor": Command("doctor", "Try whether an agent program is woken safely here."),
     "db": Command("db", "Upgrade the database."),
 }

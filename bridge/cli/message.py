@@ -81,7 +81,10 @@ def _page(thread_id: str, page: dict[str, Any], last: int, *, acked: bool) -> st
 def _message(message: dict[str, Any]) -> list[str]:
     event = dict(message.get("event") or {})
     what = f" [{kind}]" if (kind := event.pop("type", None)) else ""
-    first, *more = said(message["body"])
+    body = message["body"]
+    if message.get("redacted"):
+        body = f"[redacted by {message['redacted_by']}]"
+    first, *more = said(body)
     more += said(json.dumps(event, ensure_ascii=False)) if event else []
     head = f"{message['seq']} {message['sender_agent_id']}{what} ({message['message_id']}): {first}"
     return [head.rstrip(), *(f"    {line}" for line in more)]

@@ -24,5 +24,6 @@ def add_participant(deps: Deps, caller: Caller, thread_id: str, agent_id: str, r
         now = uow.now(locked.row["updated_at"])
         joined = join(uow, thread_id, [(agent_id, role)], now)
         what = "participant_added" if joined else "participant_changed"
-        note_members(uow, locked, what, (agent_id, role), joined, now)
+        was = (agent_id, known[agent_id]) if agent_id in known else None
+        note_members(uow, locked, what, was=was, now_is=(agent_id, role), change=joined, now=now)
     return bool(joined)

@@ -8,7 +8,7 @@ from bridge.core.wake import decide
 from bridge.core.wake_events import CancelAsked
 from bridge.db.deps import Deps
 from bridge.db.membership_store import leave, note_members
-from bridge.db.thread_store import lock_thread
+from bridge.db.thread_store import lock_thread, members
 from bridge.db.wake_record import record
 from bridge.db.wake_store import lock_open
 
@@ -19,6 +19,7 @@ def remove_participant(deps: Deps, caller: Caller, thread_id: str, agent_id: str
     with deps.unit(caller.workspace_id, caller) as uow:
         locked = lock_thread(uow, thread_id)
         now = uow.now(locked.row["updated_at"])
+        roles = {member.agent_id: member.role for member in members(uow, thread_id)}
         if not leave(uow, thread_id, agent_id):
             raise NotFound("that agent takes no part in the thread", agent_id=agent_id)
         for wake in lock_open(uow, thread_id, [agent_id]):
@@ -27,4 +28,5 @@ def remove_participant(deps: Deps, caller: Caller, thread_id: str, agent_id: str
             record(
                 uow, deps.ids, policy, wake, decide(wake.wake, asked, policy, at), "participant_removed", at
             )
-        note_members(uow, locked, "participant_removed", (agent_id, None), -1, now)
+        was = (agent_id, roles[agent_id])
+        note_members(uow, locked, "participant_removed", was=was, now_is=None, change=-1, now=now)

@@ -45,6 +45,8 @@ class Action(StrEnum):
     ISSUE_TOKEN = "tokens for others"  # noqa: S105  a label, not a secret
     REVOKE = "revoke tokens"
     REFRESH = "refresh the own token"
+    READ_AUDIT = "read the audit"
+    REDACT = "redact a message"
 
 
 _P, _C, _O, _A, _H = Role.PARTICIPANT, Role.COORDINATOR, Role.OPERATOR, Role.AUDITOR, Role.HOST
@@ -72,6 +74,8 @@ _TABLE: dict[Action, tuple[Grant, Grant, Grant, Grant, Grant]] = {
     Action.ISSUE_TOKEN: (N, N, Y, N, Y),  # a host within the bounds of core/host.py
     Action.REVOKE: (N, N, Y, N, N),
     Action.REFRESH: (Y, Y, Y, Y, Y),
+    Action.READ_AUDIT: (N, N, Y, Y, N),
+    Action.REDACT: (N, N, Y, N, N),
 }
 
 AUTHORITY: dict[tuple[Action, Role], Grant] = {

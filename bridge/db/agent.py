@@ -11,6 +11,7 @@ from sqlalchemy import (
     Column,
     Index,
     Integer,
+    LargeBinary,
     RowMapping,
     Table,
     Text,
@@ -27,6 +28,9 @@ workspaces = Table(
     metadata,
     Column("workspace_id", Text, primary_key=True),
     when("created_at"),
+    Column("anchor_n", BigInteger, nullable=False, server_default="0"),
+    Column("anchor_head", LargeBinary),
+    when("anchored_to", nullable=True),
 )
 
 agents = Table(

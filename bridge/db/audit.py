@@ -1,18 +1,22 @@
-"""Audit events: append-only, each chained to the event before of the same row, written with the change.
+"""Audit events: append-only, each chained to the event before of the same row, written with the change. And anchors.
 
 The chain's head stands on the row itself (`audit_n`, `audit_head`): it is locked anyway, so the chain costs no lock.
+What the hashes cover is said in `bridge.core.audit`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
-
-from sqlalchemy import BigInteger, Column, Index, LargeBinary, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    text,
+)
 
 from bridge.db.base import json_column, metadata, when
 
@@ -33,37 +37,39 @@ audit_events = Table(
     Column("prev", LargeBinary),
     Column("hash", LargeBinary, nullable=False),
     Index("ix_audit_events_at", "workspace_id", "at"),
+    Index("ix_audit_events_actor", "workspace_id", "actor", "at"),
+    Index("ix_audit_events_event", "workspace_id", "event", "at"),
+    Index(
+        "ix_audit_events_request",
+        "workspace_id",
+        "request_id",
+        postgresql_where=text("request_id IS NOT NULL"),
+    ),
 )
 
+audit_anchors = Table(
+    "audit_anchors",
+    metadata,
+    Column("workspace_id", Text, primary_key=True),
+    Column("n", BigInteger, primary_key=True),
+    Column("root", LargeBinary, nullable=False),
+    Column("leaves", Integer, nullable=False),
+    when("at"),
+    Column("prev", LargeBinary),
+    Column("hash", LargeBinary, nullable=False),
+)
 
-@dataclass(frozen=True, slots=True)
-class AuditEvent:
-    """Who did what to which row, and what it was before and after."""
-
-    resource_type: str
-    resource_id: str
-    event: str
-    actor: str
-    before: Mapping[str, Any]
-    after: Mapping[str, Any]
-    request_id: str | None = None
-    trace_id: str | None = None
-
-
-def chain_hash(prev: bytes | None, n: int, workspace_id: str, event: AuditEvent, at: datetime) -> bytes:
-    """The hash of an event over the one before it and everything it says."""
-    said = [
-        n,
-        workspace_id,
-        event.resource_type,
-        event.resource_id,
-        event.event,
-        event.actor,
-        event.request_id,
-        event.trace_id,
-        dict(event.before),
-        dict(event.after),
-        at.isoformat(),
-    ]
-    text = json.dumps(said, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256((prev or b"") + text.encode()).digest()
+audit_leaves = Table(
+    "audit_leaves",
+    metadata,
+    Column("workspace_id", Text, primary_key=True),
+    Column("resource_type", Text, primary_key=True),
+    Column("resource_id", Text, primary_key=True),
+    Column("n", BigInteger, primary_key=True),
+    Column("hash", LargeBinary, nullable=False),
+    Column("anchor_n", BigInteger, nullable=False),
+    Column("place", Integer, nullable=False),
+    ForeignKeyConstraint(["workspace_id", "anchor_n"], ["audit_anchors.workspace_id", "audit_anchors.n"]),
+    Index("ux_audit_leaves_place", "workspace_id", "anchor_n", "place", unique=True),
+)
+"""The marks that each anchor was made of, in their places."""

@@ -33,6 +33,10 @@ _MOVE = text("""
 UPDATE findings SET status = :status, updated_at = :now
 WHERE thread_id = :thread_id AND finding_id = ANY (:finding_ids)
 """)
+_FORGET = text("""
+UPDATE findings SET fingerprint = 'redacted' || chr(31) || finding_id
+WHERE thread_id = :thread_id AND fingerprint = :fingerprint
+""")
 
 
 def _print(event: dict[str, Any]) -> str:
@@ -78,3 +82,9 @@ def store_finding(
         "now": now,
     }
     uow.run(_MOVE, params)
+
+
+def forget_finding_text(uow: UnitOfWork, thread_id: str, event: dict[str, Any] | None) -> None:
+    """A fingerprint holds the finding's text: no finding has that of this event any more."""
+    if event is not None and event.get("type") == REPORTED:
+        uow.run(_FORGET, {"thread_id": thread_id, "fingerprint": _print(event)})

@@ -78,6 +78,9 @@ _PAUSE = text("""
 INSERT INTO pauses (workspace_id, scope, reason, by, created_at) VALUES (:workspace_id, :scope, :reason, :by, :now)
 ON CONFLICT (workspace_id, scope) DO UPDATE SET reason = excluded.reason, by = excluded.by
 """)
+_PAUSED = text(
+    "SELECT reason FROM pauses WHERE workspace_id = :workspace_id AND scope = :scope FOR NO KEY UPDATE"
+)
 _RESUME = text("DELETE FROM pauses WHERE workspace_id = :workspace_id AND scope = :scope RETURNING reason")
 
 
@@ -85,8 +88,10 @@ def store_pause(uow: UnitOfWork, scope: str, reason: str, by: str) -> None:
     """Pause the scope, or give a pause another reason."""
     now = uow.now()
     params = {"workspace_id": uow.workspace_id, "scope": scope, "reason": reason, "by": by, "now": now}
+    was = uow.run(_PAUSED, params).scalar_one_or_none()
     uow.run(_PAUSE, params)
-    audit_rowless(uow, "pause", scope, "pause.set", {}, {"reason": reason}, now)
+    before = {} if was is None else {"reason": was}
+    audit_rowless(uow, "pause", scope, "pause.set", before, {"reason": reason}, now)
 
 
 def remove_pause(uow: UnitOfWork, scope: str, reason: str) -> bool:
@@ -121,5 +126,6 @@ INSERT INTO workspaces (workspace_id, created_at) VALUES (:workspace_id, bridge_
 
 
 def serve_workspace(uow: UnitOfWork) -> None:
-    """Make sure that the unit's workspace is served here."""
-    uow.run(_SERVE, {"workspace_id": uow.workspace_id})
+    """Make sure that the unit's workspace is served here; audited when it was not."""
+    if uow.run(_SERVE, {"workspace_id": uow.workspace_id}).rowcount:
+        audit_rowless(uow, "workspace", uow.workspace_id, "workspace.served", {}, {}, uow.now())

@@ -86,11 +86,18 @@ def leave(uow: UnitOfWork, thread_id: str, agent_id: str) -> bool:
 
 
 def note_members(
-    uow: UnitOfWork, locked: LockedThread, what: str, member: Member, change: int, now: datetime
+    uow: UnitOfWork,
+    locked: LockedThread,
+    what: str,
+    *,
+    was: Member | None,
+    now_is: Member | None,
+    change: int,
+    now: datetime,
 ) -> None:
-    """Count the change on the locked thread and audit it."""
-    agent_id, role = member
+    """Count the change on the locked thread and audit it: who took part before and does now, and as what."""
     thread_id = locked.thread.thread_id
-    said = uow.said("thread", thread_id, f"thread.{what}", {}, {"agent_id": agent_id, "role": role})
+    before, after = ({"agent_id": one[0], "role": one[1]} if one else {} for one in (was, now_is))
+    said = uow.said("thread", thread_id, f"thread.{what}", before, after)
     n, head = uow.audit(said, n=locked.row["audit_n"], head=locked.row["audit_head"], at=now)
     uow.run(_COUNT, {"thread_id": thread_id, "change": change, "n": n, "head": head, "now": now})

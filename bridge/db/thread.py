@@ -95,9 +95,25 @@ messages = Table(
     Column("traceparent", Text),
     when("created_at"),
     Column("hash", LargeBinary, nullable=False),
+    when("redacted_at", nullable=True),
+    Column("redacted_by", Text),
+    Column("body_sha256", LargeBinary),
+    Column("event_sha256", LargeBinary),
+    Column("metadata_sha256", LargeBinary),
     UniqueConstraint("message_id"),
     one_of("kind", MessageKind),
     CheckConstraint("seq >= 1", name="seq"),
+    CheckConstraint(
+        "num_nulls(redacted_at, redacted_by, body_sha256, event_sha256, metadata_sha256) IN (0, 5)",
+        name="redacted_whole",
+    ),
+    # Messages come in order of time: ranges of pages are enough to find the newest, and cost a post next to nothing.
+    Index(
+        "ix_messages_created",
+        "created_at",
+        postgresql_using="brin",
+        postgresql_with={"pages_per_range": 32, "autosummarize": "on"},
+    ),
     Index("ix_messages_notable", "thread_id", "seq", postgresql_where=text("kind <> 'chat'")),
     Index("ix_messages_reply", "in_reply_to", postgresql_where=text("in_reply_to IS NOT NULL")),
 )

@@ -17,9 +17,10 @@ from sqlalchemy import Connection, CursorResult, Engine, create_engine, event, t
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from bridge.core.audit import AuditEvent, chain_hash
 from bridge.core.caller import Caller
 from bridge.core.errors import Conflict, InvalidArgument, Unavailable
-from bridge.db.audit import AuditEvent, audit_events, chain_hash
+from bridge.db.audit import audit_events
 from bridge.ports.figures import Noted
 from bridge.ports.gateway import Ring
 

@@ -37,6 +37,7 @@ class TaskName(StrEnum):
     TICK_RECONCILE = "tick.reconcile"  # what belongs to hosts that are gone
     TICK_CANARY = "tick.canary"  # ask every host for a sign
     TICK_RETENTION = "tick.retention"  # what was kept long enough
+    TICK_ANCHORS = "tick.anchors"  # the heads of the audit's chains
 
 
 WAKE_TASKS = frozenset(name for name in TaskName if name.startswith("wake."))

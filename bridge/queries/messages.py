@@ -22,7 +22,7 @@ RECIPIENTS_MAX = 1000
 
 @dataclass(frozen=True, slots=True)
 class MessageView:
-    """One message, as it was written."""
+    """One message, as it was written; of a redacted one there is no body, no metadata, and of its event the type."""
 
     message_id: str
     thread_id: str
@@ -39,6 +39,9 @@ class MessageView:
     to_role: str | None
     urgent: bool
     created_at: datetime
+    redacted: bool
+    redacted_at: datetime | None
+    redacted_by: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,8 @@ class Receipts:
 _LAST_SEQ = text("SELECT last_seq FROM threads WHERE thread_id = :thread_id")
 _READ = text("""
 SELECT message_id, thread_id, seq, schema_version, kind, event, body, metadata, sender_agent_id, sender_session_id,
-    in_reply_to, to_agents AS to, to_role, urgent, created_at
+    in_reply_to, to_agents AS to, to_role, urgent, created_at,
+    redacted_at IS NOT NULL AS redacted, redacted_at, redacted_by
 FROM messages WHERE thread_id = :thread_id AND seq > :since_seq AND seq <= :last_seq
     AND (CAST(:kind AS text) IS NULL OR kind = :kind)
     AND (CAST(:event_type AS text) IS NULL OR event_type = :event_type)

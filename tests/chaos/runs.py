@@ -25,7 +25,7 @@ from tests.chaos.run import open_wakes
 from tests.chaos.runs_world import POLICY, RunsWorld, Watch, meet, watching
 from tests.chaos.stack import StackFailed, running_stack, wait_until
 from tests.chaos.watcher import AGENT, SHIM, Seen, overlaps
-from tests.shell.test_audit import broken_chains
+from tests.support.audit import broken_history
 from tests.support.invariants import broken as broken_invariants
 
 FAULTS = ("worker", "shim", "both", "frozen worker", "agent")
@@ -232,7 +232,7 @@ def _settle(world: RunsWorld, account: RunsAccount, say: Callable[[str], None]) 
         account.broken.append("a wake failed without a reason")
     _judge_messages(world, account)
     account.broken += [f"{name}: {rows}" for name, rows in broken_invariants(world.owner).items()]
-    account.broken += broken_chains(world.owner)
+    account.broken += [str(problem) for problem in broken_history(world.owner)]
 
 
 def _expect(account: RunsAccount, what: str, condition: Callable[[], bool], timeout_s: float) -> None:

@@ -18,7 +18,7 @@ from bridge.core.errors import Conflict, CursorOutOfRange, FenceRejected, Idempo
 from bridge.core.states import MessageKind
 from bridge.core.wake_events import Wake
 from bridge.db.deps import Deps
-from tests.shell.test_audit import broken_chains, broken_messages
+from tests.support.audit import broken_history
 from tests.support.threads import answers, at_once
 from tests.support.world import TEST_POLICY, WORKSPACE, FixedPolicies, World
 
@@ -52,7 +52,7 @@ def test_32_writers_of_one_thread_make_a_sequence_without_gap_or_double(
     assert times == sorted(times), "the order of the sequence is the order of time"
     row = world.owner.one("SELECT last_seq, status FROM threads")
     assert (row["last_seq"], row["status"]) == (posts, "active" if turns_max > posts else "blocked")
-    assert broken_messages(world.owner) == []
+    assert broken_history(world.owner) == []
     wakes = world.owner.rows("SELECT agent_id, state, target_seq FROM wakes ORDER BY agent_id")
     assert [wake["agent_id"] for wake in wakes] == PEOPLE, "later messages raise the target, they add none"
     if turns_max > posts:
@@ -201,4 +201,4 @@ def test_read_and_handed_over_at_once_always_ends_acked(
         found = at_once([settle, read])
         assert [one for one in found if isinstance(one, Exception) and not isinstance(one, Conflict)] == []
         assert world.wake(begun.wake.wake_id)["state"] == "acked", "whoever comes second sees the first"
-    assert broken_chains(world.owner) == []
+    assert broken_history(world.owner) == []

@@ -20,7 +20,7 @@ from bridge.core.wake_events import Wake
 from bridge.queries.agents import get_agent
 from bridge.queries.wake_story import explain_wake
 from bridge.queries.wakes import get_wake
-from tests.shell.test_audit import broken_chains
+from tests.support.audit import broken_history
 from tests.support.world import Clock, World, make_caller
 
 
@@ -220,7 +220,7 @@ def test_holds_and_releases_are_written_down_in_the_sessions_chain_and_a_repeate
         {"event": "session.held", "actor": "olivia", "before": nobody, "after": held},
         {"event": "session.released", "actor": "olivia", "before": held, "after": nobody},
     ]
-    assert broken_chains(world.owner) == []
+    assert broken_history(world.owner) == []
 
 
 def test_a_heartbeat_and_another_terminal_leave_the_hold_as_it_is(
@@ -325,7 +325,7 @@ def test_only_operators_force_and_each_time_is_written_down_with_who_and_why(
         ("olivia", "forced by olivia: it burns"),
         ("root", "forced by root: it still burns"),
     ]
-    assert broken_chains(world.owner) == []
+    assert broken_history(world.owner) == []
 
 
 def test_an_agents_line_shows_that_its_session_is_held(

@@ -22,7 +22,7 @@ from tests.support.world import Clock, RecordingGateway, World
 
 TABLES = all_tables().tables
 TENANT_TABLES = sorted(set(TABLES) - TENANT_FREE)
-APPEND_ONLY = ["audit_events", "messages", "wake_events"]
+APPEND_ONLY = ["audit_anchors", "audit_events", "audit_leaves", "messages", "wake_events"]
 FORBIDDEN = "42501"
 
 

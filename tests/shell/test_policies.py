@@ -26,7 +26,7 @@ from bridge.core.states import Evidence, Role, SessionStatus, WakeState
 from bridge.db.deps import Deps
 from bridge.db.policy_store import policy_loader
 from bridge.queries.policies import get_policy, list_policy_versions
-from tests.shell.test_audit import broken_chains
+from tests.support.audit import broken_history
 from tests.support.postgres import Owner
 from tests.support.threads import answers, at_once
 from tests.support.world import (
@@ -117,7 +117,7 @@ def test_a_change_is_audited_with_before_and_after(world: World) -> None:
     ] * 2
     assert rows[1]["before"] == {"version": 1, "set": {"lease_s": 30.0, "live.tries": 1}}
     assert rows[1]["after"] == {"version": 2, "set": {"lease_s": None, "live.tries": 2}, "reason": "why"}
-    assert broken_chains(world.owner) == []
+    assert broken_history(world.owner) == []
 
 
 def test_who_expected_another_version_is_told_which_one_it_is(world: World) -> None:
@@ -169,7 +169,7 @@ def test_writers_who_expect_nothing_lose_nothing_of_each_other(world: World, pro
     rows = world.owner.rows("SELECT scope, version FROM policies ORDER BY created_at")
     for scope in ("default", "workspace"):
         assert [row["version"] for row in rows if row["scope"] == scope] == [1, 2, 3]
-    assert broken_chains(world.owner) == []
+    assert broken_history(world.owner) == []
 
 
 def test_two_changes_that_fit_alone_and_not_together_are_not_both_stored(

@@ -44,7 +44,7 @@ from bridge.core.run import Ended, Proved, Started
 from bridge.core.run import Event as RunEvent
 from bridge.core.states import Evidence, MessageKind, Role, RunResult, SessionStatus, ThreadStatus, WaitReason
 from bridge.db.deps import Deps
-from tests.shell.test_audit import broken_chains, broken_messages
+from tests.support.audit import broken_history
 from tests.support.invariants import broken
 from tests.support.postgres import Owner
 from tests.support.threads import answers, at_once
@@ -343,5 +343,4 @@ def test_all_commands_at_once_never_deadlock_and_leave_everything_true(
     assert runs_that_proved_themselves(world.owner) > 0
     calm_down(world, threads)
     assert broken(world.owner) == {}
-    assert broken_chains(world.owner) == []
-    assert broken_messages(world.owner) == []
+    assert broken_history(world.owner) == []

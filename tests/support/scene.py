@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bridge.commands.anchor_heads import anchor_heads
 from bridge.commands.move_cursor import move_cursor
 from bridge.commands.pause_scope import pause_scope
 from bridge.commands.post_message import Draft, post_message
@@ -34,6 +35,7 @@ def play(world: World, clock: Clock) -> str:
     pause_scope(world.deps, operator, "agent:dave", "away")
     resume_scope(world.deps, operator, "agent:dave", "back")
     revoke_token(world.deps, operator, kind=Revoked.JTI, value="j1", reason="lost")
+    anchor_heads(world.deps, world.workspace)
     _run(world, wake_id)
     world.owner.run(
         "INSERT INTO policies (workspace_id, scope, version, data, author, reason, created_at) "

@@ -178,3 +178,15 @@ def test_a_hosts_term_is_one_machines_until_it_is_over(container: Container, wor
     with container.db.plain() as connection:
         connection.exec_driver_sql("UPDATE hosts SET seen_at = seen_at - interval '1 minute'")
     assert container.hosts.see(world.host, "there/third")
+
+
+def test_what_has_moved_is_anchored_once_in_every_workspace_that_is_served(
+    container: Container, world: World
+) -> None:
+    thread = world.thread("reader")
+    world.post(thread)
+    anchors = ticks.WORK[TaskName.TICK_ANCHORS]
+    assert anchors(container) > 0
+    assert anchors(container) == 0, "nothing has moved"
+    world.post(thread)
+    assert anchors(container) == 1, "the thread's messages"

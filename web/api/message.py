@@ -10,13 +10,14 @@ from pydantic import ValidationError
 from bridge.adapters.metrics import messages_posted, read_duration
 from bridge.commands.move_cursor import move_cursor
 from bridge.commands.post_message import Draft, Posted, post_message
+from bridge.commands.redact_message import redact_message
 from bridge.core.authority import Action
 from bridge.core.errors import InvalidArgument, NotFound, PayloadTooLarge
 from bridge.core.states import MessageKind
 from bridge.queries.messages import MessagePage, read_messages, receipts
 from bridge.queries.readiness import delay_until
 from web.parsing import SCHEMA_VERSION, invalid
-from web.routing import Call, NoBody, NoQuery, Own, Reply, route
+from web.routing import AnyCall, Call, NoBody, NoQuery, Own, Reply, route
 from web.schemas.message import (
     KNOWN,
     CursorAnswer,
@@ -26,6 +27,8 @@ from web.schemas.message import (
     PostedAnswer,
     PostMessage,
     ReceiptList,
+    RedactedAnswer,
+    RedactMessage,
 )
 from web.waiting import wait_until
 
@@ -109,10 +112,29 @@ def read(call: Call[NoBody, MessageQuery]) -> MessageList:
 )
 def read_receipts(call: Call[NoBody, NoQuery]) -> ReceiptList:
     """Per recipient, how far the proof goes: stored, offered, accepted, read, answered, or failed and why."""
-    seq = call.path["seq"]
-    if not (seq.isascii() and seq.isdigit() and len(seq) <= SEQ_DIGITS_MAX):
-        raise NotFound
-    return ReceiptList.model_validate(receipts(call.deps, call.caller, call.path["thread_id"], int(seq)))
+    return ReceiptList.model_validate(receipts(call.deps, call.caller, call.path["thread_id"], _seq(call)))
+
+
+@route(
+    "POST",
+    "/v1/threads/{thread_id}/messages/{seq}/redact",
+    Action.REDACT,
+    body=RedactMessage,
+    answer=RedactedAnswer,
+    codes=("CONFLICT",),
+)
+def redact(call: Call[RedactMessage, NoQuery]) -> RedactedAnswer:
+    """Take away what a message says, a leaked secret say: its place and its hash stay, the audit says who and why."""
+    thread_id, seq = call.path["thread_id"], _seq(call)
+    done = redact_message(call.deps, call.caller, thread_id, seq, call.body.reason)
+    return RedactedAnswer(
+        thread_id=thread_id,
+        seq=seq,
+        message_id=done.message_id,
+        body_sha256=done.body_sha256,
+        redacted_at=done.redacted_at,
+        redacted_by=done.redacted_by,
+    )
 
 
 @route(
@@ -128,6 +150,13 @@ def put_cursor(call: Call[MoveCursor, NoQuery]) -> CursorAnswer:
     """Move the caller's cursor: forward only, not past the end. The cursor is the only ack."""
     moved = move_cursor(call.deps, call.caller, call.path["thread_id"], call.body.last_read_seq)
     return CursorAnswer.model_validate(moved)
+
+
+def _seq(call: AnyCall) -> int:
+    seq = call.path["seq"]
+    if not (seq.isascii() and seq.isdigit() and len(seq) <= SEQ_DIGITS_MAX):
+        raise NotFound
+    return int(seq)
 
 
 def _tell(call: Call[PostMessage, NoQuery], thread_id: str, posted: Posted) -> None:

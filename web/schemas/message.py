@@ -10,7 +10,19 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from bridge.core.states import MessageKind
-from web.schemas.base import LIMIT_MAX, WAIT_S_MAX, Answer, Moment, Name, Part, Query, Request, RoleLabel, Seq
+from web.schemas.base import (
+    LIMIT_MAX,
+    WAIT_S_MAX,
+    Answer,
+    Moment,
+    Name,
+    Part,
+    Query,
+    Reason,
+    Request,
+    RoleLabel,
+    Seq,
+)
 
 RECIPIENTS_MAX = 1000
 Line = Annotated[str, StringConstraints(min_length=1, max_length=512)]
@@ -138,7 +150,7 @@ class MessageQuery(Query):
 
 
 class MessageAnswer(Answer):
-    """A message, as it was written."""
+    """A message, as it was written; of a redacted one there is no body, no metadata, and of its event the type."""
 
     message_id: str
     thread_id: str
@@ -155,6 +167,9 @@ class MessageAnswer(Answer):
     to_role: str | None
     urgent: bool
     created_at: Moment
+    redacted: bool
+    redacted_at: Moment | None
+    redacted_by: str | None
 
 
 class MessageList(Answer):
@@ -164,6 +179,23 @@ class MessageList(Answer):
     next_seq: int
     has_more: bool
     last_seq: int
+
+
+class RedactMessage(Request):
+    """Why what it says must go."""
+
+    reason: Reason
+
+
+class RedactedAnswer(Answer):
+    """The message says nothing any more; `body_sha256` is the digest of what it said."""
+
+    thread_id: str
+    seq: int
+    message_id: str
+    body_sha256: str
+    redacted_at: Moment
+    redacted_by: str
 
 
 class MoveCursor(Request):

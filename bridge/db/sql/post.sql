@@ -8,12 +8,20 @@ DECLARE
     v_seq bigint;
     v_head bytea;
     v_created jsonb;
+    v_to text[] := CASE WHEN jsonb_typeof(p_message->'to') = 'array'
+        THEN ARRAY(SELECT jsonb_array_elements_text(p_message->'to')) END;
 BEGIN
+    -- The chain covers all that the message says, part by part: a part that is redacted is still proved by its digest.
+    -- bridge/queries/audit_proof.py puts the same header together from the stored row.
     UPDATE threads SET last_seq = last_seq + 1,
         message_head = sha256(coalesce(message_head, '\x'::bytea)
-            || convert_to(p_thread || E'\x1f' || (last_seq + 1)::text || E'\x1f' || (p_message->>'sender') || E'\x1f'
-                || (p_message->>'kind') || E'\x1f' || coalesce(nullif(p_message->'event', 'null'::jsonb)::text, '') || E'\x1f'
-                || coalesce(nullif(p_message->'metadata', 'null'::jsonb)::text, ''), 'utf8')
+            || sha256(convert_to(jsonb_build_array(p_workspace, p_thread, last_seq + 1, p_message->>'message_id',
+                (p_message->>'schema_version')::int, p_message->>'kind', p_message->'event'->>'type',
+                p_message->>'sender', p_message->>'session', p_message->>'in_reply_to', v_to, p_message->>'to_role',
+                coalesce((p_message->>'urgent')::boolean, false), p_message->>'request_id', p_message->>'traceparent',
+                (extract(epoch FROM p_now) * 1000000)::bigint)::text, 'utf8'))
+            || sha256(convert_to(coalesce(nullif(p_message->'event', 'null'::jsonb)::text, ''), 'utf8'))
+            || sha256(convert_to(coalesce(nullif(p_message->'metadata', 'null'::jsonb)::text, ''), 'utf8'))
             || sha256(convert_to(p_message->>'body', 'utf8'))),
         updated_at = p_now
     WHERE thread_id = p_thread AND workspace_id = p_workspace
@@ -25,11 +33,8 @@ BEGIN
     VALUES (p_thread, v_seq, p_message->>'message_id', p_workspace, (p_message->>'schema_version')::int,
         p_message->>'kind', p_message->'event'->>'type', nullif(p_message->'event', 'null'::jsonb), p_message->>'body',
         nullif(p_message->'metadata', 'null'::jsonb), p_message->>'sender', p_message->>'session',
-        p_message->>'in_reply_to',
-        CASE WHEN jsonb_typeof(p_message->'to') = 'array'
-            THEN ARRAY(SELECT jsonb_array_elements_text(p_message->'to')) END,
-        p_message->>'to_role', coalesce((p_message->>'urgent')::boolean, false), p_message->>'request_id',
-        p_message->>'traceparent', p_now, v_head);
+        p_message->>'in_reply_to', v_to, p_message->>'to_role', coalesce((p_message->>'urgent')::boolean, false),
+        p_message->>'request_id', p_message->>'traceparent', p_now, v_head);
 
     WITH asked AS (
         SELECT w.agent_id, w.wake_id, w.reason, coalesce(w.delay_s, 0) AS delay_s, coalesce(w.moves_birth, false) AS moves_birth

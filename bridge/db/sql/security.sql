@@ -24,7 +24,7 @@ BEGIN
         EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %I TO wakebridge_app', t);
     END LOOP;
 END $$;
-REVOKE UPDATE, DELETE ON audit_events, messages, wake_events FROM wakebridge_app;
+REVOKE UPDATE, DELETE ON audit_events, audit_anchors, audit_leaves, messages, wake_events FROM wakebridge_app;
 GRANT SELECT, INSERT, UPDATE ON hosts, slots, ticks TO wakebridge_app;
 GRANT SELECT ON alembic_version TO wakebridge_app;
 GRANT SELECT (wake_id, workspace_id, agent_id, host, state, reason, since, accepted_at, due_at, rung_until),

@@ -1,0 +1,43 @@
+"""The proof of a workspace's audit from end to end, as a test reads it."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, text
+
+from bridge.core.audit import Problem
+from bridge.db.uow import UnitOfWork
+from bridge.queries.audit_proof import PAGE_ROWS, PARTS, ProofPlace, prove
+from tests.support.postgres import Owner
+from tests.support.world import World
+
+PAGES_MAX = 10_000
+
+
+def problems_in(connection: Connection, workspace: str, limit: int = PAGE_ROWS) -> list[Problem]:
+    """What is wrong, as this transaction sees the workspace."""
+    uow = UnitOfWork(connection, workspace)
+    place: ProofPlace | None = ProofPlace(PARTS[0])
+    found: list[Problem] = []
+    for _ in range(PAGES_MAX):
+        if place is None:
+            return found
+        page = prove(uow, place, limit)
+        found += page.problems
+        place = page.place
+    raise AssertionError("the proof does not end")
+
+
+def problems_of(world: World, limit: int = PAGE_ROWS) -> list[Problem]:
+    """What is wrong in the world's workspace, as the app's role sees it."""
+    with world.deps.unit(world.workspace) as uow:
+        return problems_in(uow.connection, world.workspace, limit)
+
+
+def broken_history(owner: Owner) -> list[Problem]:
+    """What is wrong in any workspace of this database."""
+    with owner.engine.connect() as connection:
+        names = connection.execute(_WORKSPACES).scalars().all()
+        return [problem for name in names for problem in problems_in(connection, name)]
+
+
+_WORKSPACES = text("SELECT workspace_id FROM audit_events UNION SELECT workspace_id FROM threads")
