@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,9 +21,9 @@ from bridge.adapters.metrics import security_events
 from bridge.adapters.timing import stopwatch
 from bridge.bootstrap import Deps
 from bridge.commands.record_security_event import record_security_event
-from bridge.core.authority import AUTHORITY, Action
+from bridge.core.authority import AUTHORITY, Action, Grant
 from bridge.core.caller import Caller
-from bridge.core.errors import BridgeError
+from bridge.core.errors import BridgeError, Forbidden
 from bridge.core.names import NAME_PATTERN, fits
 
 log = structlog.get_logger("web")
@@ -63,8 +63,8 @@ class _Told:
 class SecurityWatch:
     """The memory of one process of what it stored lately."""
 
-    def __init__(self) -> None:
-        self._passed_s = stopwatch()
+    def __init__(self, passed_s: Callable[[], float] | None = None) -> None:
+        self._passed_s = passed_s or stopwatch()
         self._lock = threading.Lock()
         self._told: OrderedDict[tuple[str, str, str], _Told] = OrderedDict()
 
@@ -118,12 +118,14 @@ def _trace(caller: Caller, route: Asked, path: Mapping[str, str], error: BridgeE
     """The decision: what the command's own check said of it, else the route's rule."""
     said = error.facts
     action = str(said.get("action", route.action.name))
+    grant = AUTHORITY[Action[action], caller.role]
+    is_strangers = grant is Grant.OWN and isinstance(error, Forbidden)
     return {
         "result": error.code,
         "action": action,
         "role": caller.role.value,
-        "grant": AUTHORITY[Action[action], caller.role].value,
-        "own": said.get("own"),
+        "grant": grant.value,
+        "own": said.get("own", False if is_strangers else None),
         "route": f"{route.method} {route.path}",
         "ids": {name: value for name, value in path.items() if fits(NAME_PATTERN, value)},
         "agent_id": caller.agent_id,
