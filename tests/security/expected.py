@@ -89,7 +89,7 @@ EXPECTED: dict[str, Row] = {
 
 def call_of(name: str) -> str:
     """The call that a row speaks of: `METHOD /path`."""
-    return name.split(": ")[0].removesuffix(" by force")
+    return name.split(": ", maxsplit=1)[0].removesuffix(" by force")
 
 
 def rows_of(call: str) -> list[str]:

@@ -41,8 +41,8 @@ class Try:
     @property
     def is_allowed(self) -> bool:
         """Whether it must be let through."""
-        return (
-            self.grant == "yes" and self.place != "elsewhere" or self.grant == "own" and self.place == "own"
+        return (self.grant == "yes" and self.place != "elsewhere") or (
+            self.grant == "own" and self.place == "own"
         )
 
 

@@ -1,0 +1,362 @@
+"""Keys: whose signatures count, how they come here, and that none is believed a moment longer than it should be."""
+
+from __future__ import annotations
+
+import json
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pydantic import ValidationError
+from typer.testing import CliRunner
+
+from bridge.adapters.keysets import AllKeys, IssuerKeys, KeyFile, KeySource, fetch_keys
+from bridge.adapters.tokens import TokenSigner, TokenVerifier, keys_of, wall_clock
+from bridge.cli.token import app as cli
+from bridge.config import Settings
+from bridge.core.errors import Unauthorized, Unavailable
+from bridge.core.states import Role
+from bridge.ports.tokens import Claims
+from bridge.stack.keys import OVERLAP_S, KeyUnusable, load_signing_key, public_jwk, rotate_key
+from tests.support.web import Mint
+
+
+def verifier_of(keys: KeySource, clock: Callable[[], float] = wall_clock) -> TokenVerifier:
+    return TokenVerifier(keys, issuer="wakebridge", audience="wakebridge", clock=clock)
+
+
+class Hand:
+    """A clock that is moved by hand."""
+
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Issuer:
+    """Somebody who signs, and answers with his public keys, or does not."""
+
+    keys: dict[str, Any] = field(default_factory=dict)
+    asked: int = 0
+    is_down: bool = False
+
+    def __post_init__(self) -> None:
+        self.keys = {
+            "ed": Ed25519PrivateKey.generate(),
+            "ec": ec.generate_private_key(ec.SECP256R1()),
+            "rsa": rsa.generate_private_key(65537, 2048),
+        }
+
+    def answer(self, _url: str = "") -> str:
+        self.asked += 1
+        if self.is_down:
+            raise OSError("down")
+        return json.dumps({"keys": [jwk(kid, key) for kid, key in self.keys.items()]})
+
+    def token(self, kid: str, claims: dict[str, Any]) -> str:
+        return jwt.encode(claims, self.keys[kid], algorithm=algorithm(self.keys[kid]), headers={"kid": kid})
+
+
+def algorithm(key: Any) -> str:  # noqa: ANN401  a private key of any kind
+    if isinstance(key, Ed25519PrivateKey):
+        return "EdDSA"
+    return "RS256" if isinstance(key, rsa.RSAPrivateKey) else "ES256"
+
+
+def jwk(kid: str, key: Any) -> dict[str, Any]:  # noqa: ANN401
+    of = {"EdDSA": jwt.algorithms.OKPAlgorithm, "ES256": jwt.algorithms.ECAlgorithm}
+    made = of.get(algorithm(key), jwt.algorithms.RSAAlgorithm).to_jwk(key.public_key(), as_dict=True)
+    return dict(made) | {"kid": kid}
+
+
+@pytest.fixture
+def issuer() -> Issuer:
+    return Issuer()
+
+
+@pytest.fixture
+def hand() -> Hand:
+    return Hand()
+
+
+@pytest.fixture
+def remote(issuer: Issuer, hand: Hand) -> IssuerKeys:
+    return IssuerKeys("https://issuer.example/jwks", wall=wall_clock, clock=hand, fetch=issuer.answer)
+
+
+@pytest.fixture
+def mint(tmp_path: Path) -> Mint:
+    return Mint(Settings(data_dir=tmp_path))
+
+
+# --- an issuer's address ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kid", ["ed", "ec", "rsa"])
+def test_an_issuers_token_is_good_whichever_of_the_three_algorithms_signed_it(
+    issuer: Issuer, remote: IssuerKeys, mint: Mint, kid: str
+) -> None:
+    assert verifier_of(remote).verify(issuer.token(kid, mint.claims("alice"))).agent_id == "alice"
+
+
+def test_a_new_key_of_the_issuer_is_asked_for_when_it_is_first_seen(
+    issuer: Issuer, remote: IssuerKeys, hand: Hand, mint: Mint
+) -> None:
+    verifier = verifier_of(remote)
+    verifier.verify(issuer.token("ed", mint.claims()))
+    hand.now += 11
+    issuer.keys["new"] = Ed25519PrivateKey.generate()
+    verifier.verify(issuer.token("new", mint.claims()))
+    assert issuer.asked == 2
+
+
+def test_unknown_keys_make_nobody_ask_more_often_than_once_in_a_while(
+    issuer: Issuer, remote: IssuerKeys, hand: Hand
+) -> None:
+    for number in range(50):
+        assert remote.find(f"guess-{number}") is None
+        hand.now += 0.1
+    assert issuer.asked == 1
+    hand.now += 10
+    assert remote.find("guess") is None
+    assert issuer.asked == 2
+
+
+def test_while_the_issuer_is_down_known_keys_hold_and_unknown_ones_let_nobody_in(
+    issuer: Issuer, remote: IssuerKeys, hand: Hand, mint: Mint
+) -> None:
+    verifier = verifier_of(remote)
+    verifier.verify(issuer.token("ed", mint.claims()))
+    issuer.is_down = True
+    issuer.keys["new"] = Ed25519PrivateKey.generate()
+    for _ in range(3):
+        hand.now += 3600
+        verifier.verify(issuer.token("ec", mint.claims()))
+        with pytest.raises(Unauthorized):
+            verifier.verify(issuer.token("new", mint.claims()))
+
+
+def test_an_issuer_that_never_answered_lets_nobody_in_and_that_is_our_fault(
+    issuer: Issuer, remote: IssuerKeys, mint: Mint
+) -> None:
+    issuer.is_down = True
+    with pytest.raises(Unavailable):
+        verifier_of(remote).verify(issuer.token("ed", mint.claims()))
+
+
+def test_a_key_that_the_issuer_took_out_is_gone_when_its_keys_are_old(
+    issuer: Issuer, remote: IssuerKeys, hand: Hand, mint: Mint
+) -> None:
+    verifier, token = verifier_of(remote), issuer.token("ed", mint.claims())
+    verifier.verify(token)
+    del issuer.keys["ed"]
+    hand.now += 301
+    remote.find("somebody")  # waits for the answer that the age has asked for
+    with pytest.raises(Unauthorized):
+        verifier.verify(token)
+
+
+def test_no_request_waits_for_old_keys_to_be_read(issuer: Issuer, hand: Hand) -> None:
+    gate = threading.Event()
+
+    def slow(url: str) -> str:
+        assert gate.wait(10)
+        return issuer.answer(url)
+
+    gate.set()
+    remote = IssuerKeys("https://issuer.example", wall=wall_clock, clock=hand, fetch=slow)
+    assert remote.find("ed") is not None
+    gate.clear()
+    hand.now += 301
+    assert remote.find("ed") is not None  # it would wait for ever
+    gate.set()
+
+
+def test_an_issuers_keys_stand_beside_the_stacks_own_and_never_in_their_place(
+    issuer: Issuer, remote: IssuerKeys, mint: Mint
+) -> None:
+    issuer.keys[mint.kid] = Ed25519PrivateKey.generate()
+    verifier = verifier_of(AllKeys((KeyFile(mint.settings.jwks_file, wall=wall_clock), remote)))
+    verifier.verify(mint.token())
+    verifier.verify(issuer.token("ed", mint.claims()))
+    with pytest.raises(Unauthorized):
+        verifier.verify(issuer.token(mint.kid, mint.claims()))
+
+
+def test_an_issuer_alone_is_enough(issuer: Issuer, remote: IssuerKeys, mint: Mint, tmp_path: Path) -> None:
+    nothing = KeyFile(tmp_path / "nothing.json", wall=wall_clock)
+    verifier_of(AllKeys((nothing, remote))).verify(issuer.token("ed", mint.claims()))
+
+
+class _Answers(BaseHTTPRequestHandler):
+    """What an issuer's web server may come up with."""
+
+    def do_GET(self) -> None:
+        body = b'{"keys": []}'
+        if self.path == "/moved":
+            self.send_response(302)
+            self.send_header("Location", "/keys")
+            self.end_headers()
+            return
+        self.send_response(200 if self.path != "/broken" else 500)
+        self.end_headers()
+        with_more = body if self.path != "/huge" else b" " * 300_000
+        try:
+            self.wfile.write(with_more)
+        except OSError:
+            return
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Answers)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join(5)
+    server.server_close()
+
+
+def test_keys_are_fetched_without_redirects_and_within_a_bound(address: str) -> None:
+    assert json.loads(fetch_keys(f"{address}/keys")) == {"keys": []}
+    for path in ("/moved", "/broken", "/huge"):
+        with pytest.raises(ValueError, match="issuer"):
+            fetch_keys(f"{address}{path}")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "http://issuer.example/keys",
+            "http://169.254.169.254/keys",
+            "ftp://issuer.example",
+            "file:///etc/x",
+        ),
+        *("https://user:secret@issuer.example", "http://localhost.example", "https://", "keys.json"),
+    ],
+)
+def test_keys_come_by_https_or_from_this_machine_alone(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ValidationError):
+        Settings(data_dir=tmp_path, jwks_url=url)
+
+
+def test_the_settings_say_where_keys_come_from(tmp_path: Path, address: str, mint: Mint) -> None:
+    with_issuer = Settings(data_dir=tmp_path, jwks_url=f"{address}/keys")
+    assert isinstance(keys_of(with_issuer), AllKeys)
+    verifier_of(keys_of(with_issuer)).verify(mint.token())
+    assert isinstance(keys_of(Settings(data_dir=tmp_path)), KeyFile)
+
+
+# --- rotation -----------------------------------------------------------------------------------------------
+
+
+def published(settings: Settings) -> list[dict[str, Any]]:
+    keys: list[dict[str, Any]] = json.loads(settings.jwks_file.read_text())["keys"]
+    return keys
+
+
+def test_after_a_rotation_old_and_new_tokens_are_good_and_no_process_is_restarted(mint: Mint) -> None:
+    hand, wall = Hand(), Hand(wall_clock())
+    keys = KeyFile(mint.settings.jwks_file, wall=wall, clock=hand)
+    verifier = verifier_of(keys, wall)
+    signer = TokenSigner(mint.settings.signing_key_file, issuer="wakebridge", audience="wakebridge")
+    claims = Claims("alice", "ws_1", Role.PARTICIPANT, "ses_1", "jti_1", wall.now, wall.now + 3600)
+    old = signer.sign(claims)
+    verifier.verify(old)
+    rotated = rotate_key(mint.settings, int(wall.now))
+    new = signer.sign(claims)  # the same signer, and not a second later
+    assert jwt.get_unverified_header(new)["kid"] == rotated.kid != jwt.get_unverified_header(old)["kid"]
+    verifier.verify(new)
+    verifier.verify(old)
+    assert stat.S_IMODE(mint.settings.signing_key_file.stat().st_mode) == 0o600
+    assert public_jwk(load_signing_key(mint.settings.signing_key_file))["kid"] == rotated.kid
+
+
+def test_an_old_key_is_believed_until_the_last_of_its_tokens_has_expired_and_no_longer(mint: Mint) -> None:
+    wall, hand = Hand(wall_clock()), Hand()
+    keys = KeyFile(mint.settings.jwks_file, wall=wall, clock=hand)
+    rotate_key(mint.settings, int(wall.now))
+    wall.now += OVERLAP_S - 2
+    hand.now += OVERLAP_S - 2
+    assert keys.find(mint.kid) is not None
+    before = keys.generation
+    wall.now += 3
+    hand.now += 3
+    assert keys.find(mint.kid) is None
+    assert keys.generation > before
+    stolen = mint.token(iat=wall.now, exp=wall.now + 600)
+    with pytest.raises(Unauthorized):
+        verifier_of(keys, wall).verify(stolen)
+
+
+def test_the_next_rotation_clears_away_what_is_over(mint: Mint) -> None:
+    first = rotate_key(mint.settings, 1_000_000)
+    second = rotate_key(mint.settings, 1_000_010)
+    assert [entry["kid"] for entry in published(mint.settings)] == [second.kid, first.kid, mint.kid]
+    third = rotate_key(mint.settings, 1_000_005 + OVERLAP_S)
+    assert [entry["kid"] for entry in published(mint.settings)] == [third.kid, second.kid, first.kid]
+
+
+def test_a_key_that_has_leaked_is_void_at_once_and_an_issuers_key_in_the_file_is_not(mint: Mint) -> None:
+    other = public_jwk(Ed25519PrivateKey.generate())
+    mint.settings.jwks_file.write_text(json.dumps({"keys": [*published(mint.settings), other]}))
+    keys = KeyFile(mint.settings.jwks_file, wall=wall_clock, clock=Hand())
+    verifier, token = verifier_of(keys), mint.token()
+    verifier.verify(token)
+    rotate_key(mint.settings, int(wall_clock()))
+    leaked = rotate_key(mint.settings, int(wall_clock()), drop_old=True)
+    assert [entry["kid"] for entry in published(mint.settings)] == [leaked.kid, other["kid"]]
+    assert keys.find(leaked.kid) is not None  # an unknown kid is looked for at once, and then all are known
+    with pytest.raises(Unauthorized):
+        verifier.verify(token)
+
+
+def test_two_who_rotate_at_once_lose_no_key(mint: Mint) -> None:
+    at_once = threading.Barrier(6)
+    made: list[str] = []
+
+    def rotate() -> None:
+        at_once.wait(10)
+        made.append(rotate_key(mint.settings, int(wall_clock())).kid)
+
+    threads = [threading.Thread(target=rotate) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    found = published(mint.settings)
+    assert {entry["kid"] for entry in found} == {mint.kid, *made}
+    current = public_jwk(load_signing_key(mint.settings.signing_key_file))["kid"]
+    assert [entry["kid"] for entry in found if "exp" not in entry] == [current]
+
+
+def test_where_no_key_is_there_is_none_to_rotate(tmp_path: Path) -> None:
+    with pytest.raises(KeyUnusable, match="bridge up"):
+        rotate_key(Settings(data_dir=tmp_path / "nothing"), 1)
+
+
+def test_rotate_key_on_the_command_line_says_what_became_of_the_old_one(mint: Mint) -> None:
+    data = str(mint.settings.data_dir)
+    said = CliRunner().invoke(cli, ["rotate-key", "--data", data])
+    assert said.exit_code == 0, said.output
+    assert f"tokens of {mint.kid} are good until" in said.output
+    told = json.loads(CliRunner().invoke(cli, ["rotate-key", "--drop-old", "--json", "--data", data]).output)
+    assert told["old_until"] == 0
+    assert [entry["kid"] for entry in published(mint.settings)] == [told["kid"]]
+    assert "PRIVATE" not in said.output
