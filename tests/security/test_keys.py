@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,29 +18,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import ValidationError
 from typer.testing import CliRunner
 
-from bridge.adapters.keysets import AllKeys, IssuerKeys, KeyFile, KeySource, fetch_keys
-from bridge.adapters.tokens import TokenSigner, TokenVerifier, keys_of, wall_clock
+from bridge.adapters.keysets import AllKeys, IssuerKeys, KeyFile, fetch_keys
+from bridge.adapters.tokens import Denylist, JwtTokens, TokenSigner, TokenVerifier, keys_of, wall_clock
 from bridge.cli.token import app as cli
 from bridge.config import Settings
 from bridge.core.errors import Unauthorized, Unavailable
 from bridge.core.states import Role
-from bridge.ports.tokens import Claims
+from bridge.ports.tokens import Claims, Revocations
 from bridge.stack.keys import OVERLAP_S, KeyUnusable, load_signing_key, public_jwk, rotate_key
+from tests.security.forging import Hand, refused, verifier_of
 from tests.support.web import Mint
-
-
-def verifier_of(keys: KeySource, clock: Callable[[], float] = wall_clock) -> TokenVerifier:
-    return TokenVerifier(keys, issuer="wakebridge", audience="wakebridge", clock=clock)
-
-
-class Hand:
-    """A clock that is moved by hand."""
-
-    def __init__(self, now: float = 1000.0) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @dataclass
@@ -75,9 +62,12 @@ def algorithm(key: Any) -> str:  # noqa: ANN401  a private key of any kind
 
 
 def jwk(kid: str, key: Any) -> dict[str, Any]:  # noqa: ANN401
-    of = {"EdDSA": jwt.algorithms.OKPAlgorithm, "ES256": jwt.algorithms.ECAlgorithm}
-    made = of.get(algorithm(key), jwt.algorithms.RSAAlgorithm).to_jwk(key.public_key(), as_dict=True)
-    return dict(made) | {"kid": kid}
+    public = key.public_key()
+    if isinstance(key, Ed25519PrivateKey):
+        return public_jwk(key) | {"kid": kid}
+    if isinstance(key, rsa.RSAPrivateKey):
+        return jwt.algorithms.RSAAlgorithm.to_jwk(public, as_dict=True) | {"kid": kid}
+    return jwt.algorithms.ECAlgorithm.to_jwk(public, as_dict=True) | {"kid": kid}
 
 
 @pytest.fixture
@@ -95,9 +85,38 @@ def remote(issuer: Issuer, hand: Hand) -> IssuerKeys:
     return IssuerKeys("https://issuer.example/jwks", wall=wall_clock, clock=hand, fetch=issuer.answer)
 
 
-@pytest.fixture
-def mint(tmp_path: Path) -> Mint:
-    return Mint(Settings(data_dir=tmp_path))
+# --- a file ------------------------------------------------------------------------------------------------
+
+
+def test_a_key_that_was_taken_out_lets_nobody_in_any_more(forger: Mint) -> None:
+    clock = Hand()
+    keys = KeyFile(forger.settings.jwks_file, wall=wall_clock, clock=clock)
+    verifier = verifier_of(keys)
+    token = forger.token()
+    verifier.verify(token)
+    other = public_jwk(Ed25519PrivateKey.generate())
+    forger.settings.jwks_file.write_text(json.dumps({"keys": [other]}))
+    clock.now += 1.1
+    refused(verifier, token)
+
+
+def test_a_file_that_cannot_be_read_withdraws_no_key(forger: Mint) -> None:
+    clock = Hand()
+    verifier = TokenVerifier(
+        KeyFile(forger.settings.jwks_file, wall=wall_clock, clock=clock),
+        issuer="wakebridge",
+        audience="wakebridge",
+    )
+    verifier.verify(forger.token())
+    for text in ("{", "[]", '{"keys": 1}'):
+        forger.settings.jwks_file.write_text(text)
+        clock.now += 1.1
+        verifier.verify(forger.token())
+
+
+def test_without_keys_nobody_is_let_in(tmp_path: Path, forger: Mint) -> None:
+    missing = verifier_of(KeyFile(tmp_path / "nothing.json", wall=wall_clock))
+    refused(missing, forger.token(), Unavailable)
 
 
 # --- an issuer's address ------------------------------------------------------------------------------------
@@ -105,19 +124,19 @@ def mint(tmp_path: Path) -> Mint:
 
 @pytest.mark.parametrize("kid", ["ed", "ec", "rsa"])
 def test_an_issuers_token_is_good_whichever_of_the_three_algorithms_signed_it(
-    issuer: Issuer, remote: IssuerKeys, mint: Mint, kid: str
+    issuer: Issuer, remote: IssuerKeys, forger: Mint, kid: str
 ) -> None:
-    assert verifier_of(remote).verify(issuer.token(kid, mint.claims("alice"))).agent_id == "alice"
+    assert verifier_of(remote).verify(issuer.token(kid, forger.claims("alice"))).agent_id == "alice"
 
 
 def test_a_new_key_of_the_issuer_is_asked_for_when_it_is_first_seen(
-    issuer: Issuer, remote: IssuerKeys, hand: Hand, mint: Mint
+    issuer: Issuer, remote: IssuerKeys, hand: Hand, forger: Mint
 ) -> None:
     verifier = verifier_of(remote)
-    verifier.verify(issuer.token("ed", mint.claims()))
+    verifier.verify(issuer.token("ed", forger.claims()))
     hand.now += 11
     issuer.keys["new"] = Ed25519PrivateKey.generate()
-    verifier.verify(issuer.token("new", mint.claims()))
+    verifier.verify(issuer.token("new", forger.claims()))
     assert issuer.asked == 2
 
 
@@ -134,31 +153,31 @@ def test_unknown_keys_make_nobody_ask_more_often_than_once_in_a_while(
 
 
 def test_while_the_issuer_is_down_known_keys_hold_and_unknown_ones_let_nobody_in(
-    issuer: Issuer, remote: IssuerKeys, hand: Hand, mint: Mint
+    issuer: Issuer, remote: IssuerKeys, hand: Hand, forger: Mint
 ) -> None:
     verifier = verifier_of(remote)
-    verifier.verify(issuer.token("ed", mint.claims()))
+    verifier.verify(issuer.token("ed", forger.claims()))
     issuer.is_down = True
     issuer.keys["new"] = Ed25519PrivateKey.generate()
     for _ in range(3):
         hand.now += 3600
-        verifier.verify(issuer.token("ec", mint.claims()))
+        verifier.verify(issuer.token("ec", forger.claims()))
         with pytest.raises(Unauthorized):
-            verifier.verify(issuer.token("new", mint.claims()))
+            verifier.verify(issuer.token("new", forger.claims()))
 
 
 def test_an_issuer_that_never_answered_lets_nobody_in_and_that_is_our_fault(
-    issuer: Issuer, remote: IssuerKeys, mint: Mint
+    issuer: Issuer, remote: IssuerKeys, forger: Mint
 ) -> None:
     issuer.is_down = True
     with pytest.raises(Unavailable):
-        verifier_of(remote).verify(issuer.token("ed", mint.claims()))
+        verifier_of(remote).verify(issuer.token("ed", forger.claims()))
 
 
 def test_a_key_that_the_issuer_took_out_is_gone_when_its_keys_are_old(
-    issuer: Issuer, remote: IssuerKeys, hand: Hand, mint: Mint
+    issuer: Issuer, remote: IssuerKeys, hand: Hand, forger: Mint
 ) -> None:
-    verifier, token = verifier_of(remote), issuer.token("ed", mint.claims())
+    verifier, token = verifier_of(remote), issuer.token("ed", forger.claims())
     verifier.verify(token)
     del issuer.keys["ed"]
     hand.now += 301
@@ -184,19 +203,19 @@ def test_no_request_waits_for_old_keys_to_be_read(issuer: Issuer, hand: Hand) ->
 
 
 def test_an_issuers_keys_stand_beside_the_stacks_own_and_never_in_their_place(
-    issuer: Issuer, remote: IssuerKeys, mint: Mint
+    issuer: Issuer, remote: IssuerKeys, forger: Mint
 ) -> None:
-    issuer.keys[mint.kid] = Ed25519PrivateKey.generate()
-    verifier = verifier_of(AllKeys((KeyFile(mint.settings.jwks_file, wall=wall_clock), remote)))
-    verifier.verify(mint.token())
-    verifier.verify(issuer.token("ed", mint.claims()))
+    issuer.keys[forger.kid] = Ed25519PrivateKey.generate()
+    verifier = verifier_of(AllKeys((KeyFile(forger.settings.jwks_file, wall=wall_clock), remote)))
+    verifier.verify(forger.token())
+    verifier.verify(issuer.token("ed", forger.claims()))
     with pytest.raises(Unauthorized):
-        verifier.verify(issuer.token(mint.kid, mint.claims()))
+        verifier.verify(issuer.token(forger.kid, forger.claims()))
 
 
-def test_an_issuer_alone_is_enough(issuer: Issuer, remote: IssuerKeys, mint: Mint, tmp_path: Path) -> None:
+def test_an_issuer_alone_is_enough(issuer: Issuer, remote: IssuerKeys, forger: Mint, tmp_path: Path) -> None:
     nothing = KeyFile(tmp_path / "nothing.json", wall=wall_clock)
-    verifier_of(AllKeys((nothing, remote))).verify(issuer.token("ed", mint.claims()))
+    verifier_of(AllKeys((nothing, remote))).verify(issuer.token("ed", forger.claims()))
 
 
 class _Answers(BaseHTTPRequestHandler):
@@ -256,11 +275,29 @@ def test_keys_come_by_https_or_from_this_machine_alone(tmp_path: Path, url: str)
         Settings(data_dir=tmp_path, jwks_url=url)
 
 
-def test_the_settings_say_where_keys_come_from(tmp_path: Path, address: str, mint: Mint) -> None:
+def test_the_settings_say_where_keys_come_from(tmp_path: Path, address: str, forger: Mint) -> None:
     with_issuer = Settings(data_dir=tmp_path, jwks_url=f"{address}/keys")
     assert isinstance(keys_of(with_issuer), AllKeys)
-    verifier_of(keys_of(with_issuer)).verify(mint.token())
+    verifier_of(keys_of(with_issuer)).verify(forger.token())
     assert isinstance(keys_of(Settings(data_dir=tmp_path)), KeyFile)
+
+
+# --- what signs here -----------------------------------------------------------------------------------------
+
+
+def test_what_is_signed_here_is_let_in_here(forger: Mint, verifier: TokenVerifier) -> None:
+    signer = TokenSigner(forger.settings.signing_key_file, issuer="wakebridge", audience="wakebridge")
+    tokens = JwtTokens(verifier, Denylist(lambda _workspace: Revocations()), signer)
+    now = wall_clock()
+    claims = Claims("alice", "ws_1", Role.PARTICIPANT, "ses_1", "jti_1", now, float(int(now) + 60))
+    assert tokens.verify(tokens.sign(claims)) == claims
+
+
+def test_a_signing_key_that_others_can_read_signs_nothing(forger: Mint) -> None:
+    forger.settings.signing_key_file.chmod(0o644)
+    signer = TokenSigner(forger.settings.signing_key_file, issuer="wakebridge", audience="wakebridge")
+    with pytest.raises(Unavailable):
+        signer.sign(Claims("alice", "ws_1", Role.PARTICIPANT, "ses_1", "jti_1", 1.0, 2.0))
 
 
 # --- rotation -----------------------------------------------------------------------------------------------
@@ -271,78 +308,78 @@ def published(settings: Settings) -> list[dict[str, Any]]:
     return keys
 
 
-def test_after_a_rotation_old_and_new_tokens_are_good_and_no_process_is_restarted(mint: Mint) -> None:
+def test_after_a_rotation_old_and_new_tokens_are_good_and_no_process_is_restarted(forger: Mint) -> None:
     hand, wall = Hand(), Hand(wall_clock())
-    keys = KeyFile(mint.settings.jwks_file, wall=wall, clock=hand)
+    keys = KeyFile(forger.settings.jwks_file, wall=wall, clock=hand)
     verifier = verifier_of(keys, wall)
-    signer = TokenSigner(mint.settings.signing_key_file, issuer="wakebridge", audience="wakebridge")
+    signer = TokenSigner(forger.settings.signing_key_file, issuer="wakebridge", audience="wakebridge")
     claims = Claims("alice", "ws_1", Role.PARTICIPANT, "ses_1", "jti_1", wall.now, wall.now + 3600)
     old = signer.sign(claims)
     verifier.verify(old)
-    rotated = rotate_key(mint.settings, int(wall.now))
+    rotated = rotate_key(forger.settings, int(wall.now))
     new = signer.sign(claims)  # the same signer, and not a second later
     assert jwt.get_unverified_header(new)["kid"] == rotated.kid != jwt.get_unverified_header(old)["kid"]
     verifier.verify(new)
     verifier.verify(old)
-    assert stat.S_IMODE(mint.settings.signing_key_file.stat().st_mode) == 0o600
-    assert public_jwk(load_signing_key(mint.settings.signing_key_file))["kid"] == rotated.kid
+    assert stat.S_IMODE(forger.settings.signing_key_file.stat().st_mode) == 0o600
+    assert public_jwk(load_signing_key(forger.settings.signing_key_file))["kid"] == rotated.kid
 
 
-def test_an_old_key_is_believed_until_the_last_of_its_tokens_has_expired_and_no_longer(mint: Mint) -> None:
+def test_an_old_key_is_believed_until_the_last_of_its_tokens_has_expired_and_no_longer(forger: Mint) -> None:
     wall, hand = Hand(wall_clock()), Hand()
-    keys = KeyFile(mint.settings.jwks_file, wall=wall, clock=hand)
-    rotate_key(mint.settings, int(wall.now))
+    keys = KeyFile(forger.settings.jwks_file, wall=wall, clock=hand)
+    rotate_key(forger.settings, int(wall.now))
     wall.now += OVERLAP_S - 2
     hand.now += OVERLAP_S - 2
-    assert keys.find(mint.kid) is not None
+    assert keys.find(forger.kid) is not None
     before = keys.generation
     wall.now += 3
     hand.now += 3
-    assert keys.find(mint.kid) is None
+    assert keys.find(forger.kid) is None
     assert keys.generation > before
-    stolen = mint.token(iat=wall.now, exp=wall.now + 600)
+    stolen = forger.token(iat=wall.now, exp=wall.now + 600)
     with pytest.raises(Unauthorized):
         verifier_of(keys, wall).verify(stolen)
 
 
-def test_the_next_rotation_clears_away_what_is_over(mint: Mint) -> None:
-    first = rotate_key(mint.settings, 1_000_000)
-    second = rotate_key(mint.settings, 1_000_010)
-    assert [entry["kid"] for entry in published(mint.settings)] == [second.kid, first.kid, mint.kid]
-    third = rotate_key(mint.settings, 1_000_005 + OVERLAP_S)
-    assert [entry["kid"] for entry in published(mint.settings)] == [third.kid, second.kid, first.kid]
+def test_the_next_rotation_clears_away_what_is_over(forger: Mint) -> None:
+    first = rotate_key(forger.settings, 1_000_000)
+    second = rotate_key(forger.settings, 1_000_010)
+    assert [entry["kid"] for entry in published(forger.settings)] == [second.kid, first.kid, forger.kid]
+    third = rotate_key(forger.settings, 1_000_005 + OVERLAP_S)
+    assert [entry["kid"] for entry in published(forger.settings)] == [third.kid, second.kid, first.kid]
 
 
-def test_a_key_that_has_leaked_is_void_at_once_and_an_issuers_key_in_the_file_is_not(mint: Mint) -> None:
+def test_a_key_that_has_leaked_is_void_at_once_and_an_issuers_key_in_the_file_is_not(forger: Mint) -> None:
     other = public_jwk(Ed25519PrivateKey.generate())
-    mint.settings.jwks_file.write_text(json.dumps({"keys": [*published(mint.settings), other]}))
-    keys = KeyFile(mint.settings.jwks_file, wall=wall_clock, clock=Hand())
-    verifier, token = verifier_of(keys), mint.token()
+    forger.settings.jwks_file.write_text(json.dumps({"keys": [*published(forger.settings), other]}))
+    keys = KeyFile(forger.settings.jwks_file, wall=wall_clock, clock=Hand())
+    verifier, token = verifier_of(keys), forger.token()
     verifier.verify(token)
-    rotate_key(mint.settings, int(wall_clock()))
-    leaked = rotate_key(mint.settings, int(wall_clock()), drop_old=True)
-    assert [entry["kid"] for entry in published(mint.settings)] == [leaked.kid, other["kid"]]
+    rotate_key(forger.settings, int(wall_clock()))
+    leaked = rotate_key(forger.settings, int(wall_clock()), drop_old=True)
+    assert [entry["kid"] for entry in published(forger.settings)] == [leaked.kid, other["kid"]]
     assert keys.find(leaked.kid) is not None  # an unknown kid is looked for at once, and then all are known
     with pytest.raises(Unauthorized):
         verifier.verify(token)
 
 
-def test_two_who_rotate_at_once_lose_no_key(mint: Mint) -> None:
+def test_two_who_rotate_at_once_lose_no_key(forger: Mint) -> None:
     at_once = threading.Barrier(6)
     made: list[str] = []
 
     def rotate() -> None:
         at_once.wait(10)
-        made.append(rotate_key(mint.settings, int(wall_clock())).kid)
+        made.append(rotate_key(forger.settings, int(wall_clock())).kid)
 
     threads = [threading.Thread(target=rotate) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(20)
-    found = published(mint.settings)
-    assert {entry["kid"] for entry in found} == {mint.kid, *made}
-    current = public_jwk(load_signing_key(mint.settings.signing_key_file))["kid"]
+    found = published(forger.settings)
+    assert {entry["kid"] for entry in found} == {forger.kid, *made}
+    current = public_jwk(load_signing_key(forger.settings.signing_key_file))["kid"]
     assert [entry["kid"] for entry in found if "exp" not in entry] == [current]
 
 
@@ -351,12 +388,12 @@ def test_where_no_key_is_there_is_none_to_rotate(tmp_path: Path) -> None:
         rotate_key(Settings(data_dir=tmp_path / "nothing"), 1)
 
 
-def test_rotate_key_on_the_command_line_says_what_became_of_the_old_one(mint: Mint) -> None:
-    data = str(mint.settings.data_dir)
+def test_rotate_key_on_the_command_line_says_what_became_of_the_old_one(forger: Mint) -> None:
+    data = str(forger.settings.data_dir)
     said = CliRunner().invoke(cli, ["rotate-key", "--data", data])
     assert said.exit_code == 0, said.output
-    assert f"tokens of {mint.kid} are good until" in said.output
+    assert f"tokens of {forger.kid} are good until" in said.output
     told = json.loads(CliRunner().invoke(cli, ["rotate-key", "--drop-old", "--json", "--data", data]).output)
     assert told["old_until"] == 0
-    assert [entry["kid"] for entry in published(mint.settings)] == [told["kid"]]
+    assert [entry["kid"] for entry in published(forger.settings)] == [told["kid"]]
     assert "PRIVATE" not in said.output
