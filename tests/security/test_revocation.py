@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import httpx
 import pytest
 
 from bridge.adapters.tokens import Denylist
+from bridge.config import Settings
 from bridge.core.errors import OutOfScopeWorkspace, TokenRevoked, Unavailable
 from bridge.core.states import Role
 from bridge.ports.tokens import Claims, Revocations
 from tests.security.forging import Hand
+from tests.stack.running import until
+from tests.support.postgres import Owner
+from tests.support.web import Mint, free_port, gunicorn
 
 CLAIMS = Claims("alice", "ws_1", Role.PARTICIPANT, "ses_1", "jti_1", iat=100.0, exp=200.0)
 
@@ -63,3 +70,52 @@ def test_a_denylist_that_cannot_be_read_lets_nobody_in() -> None:
 def test_a_workspace_that_is_not_served_is_out_of_scope() -> None:
     with pytest.raises(OutOfScopeWorkspace):
         Denylist(lambda _workspace: Revocations(served=False)).check(CLAIMS)
+
+
+# --- two web processes --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def settings(database_url: str, broker_url: str) -> Iterator[Settings]:
+    with TemporaryDirectory(prefix="wb-") as folder:  # a socket's path must be short
+        yield Settings(
+            data_dir=Path(folder),
+            database_url=database_url,
+            broker_url=broker_url,
+            port=free_port(),
+            web_workers=1,
+        )
+
+
+def test_what_one_process_revokes_the_other_refuses_and_after_a_restart_too(
+    settings: Settings, owner: Owner
+) -> None:
+    owner.run("INSERT INTO workspaces VALUES ('ws_1', bridge_now())")
+    mint = Mint(settings)
+    boss = bearer(mint.token("boss", Role.OPERATOR))
+    beside = settings.model_copy(update={"port": free_port(), "run_dir": settings.data_dir / "b"})
+    named = {"jti": "jti_1", "session_id": "ses_2", "agent_id": "carol"}
+    tokens = {
+        "jti": bearer(mint.token("alice", jti="jti_1")),
+        "session_id": bearer(mint.token("bob", session_id="ses_2")),
+        "agent_id": bearer(mint.token("carol")),
+    }
+    with gunicorn(settings) as first:
+        with gunicorn(beside) as second:
+            for kind, value in named.items():
+                assert second.get("/v1/inbox", headers=tokens[kind]).is_success
+                answer = first.post("/v1/tokens/revocations", json={kind: value, "reason": "x"}, headers=boss)
+                assert answer.status_code == httpx.codes.CREATED, answer.text
+                assert code_of(first, tokens[kind]) == "TOKEN_REVOKED"
+                until(lambda token=tokens[kind]: code_of(second, token) == "TOKEN_REVOKED", "a refusal there")
+            assert second.get("/v1/inbox", headers=bearer(mint.token("dave"))).is_success
+        with gunicorn(beside) as again:
+            assert {code_of(again, token) for token in tokens.values()} == {"TOKEN_REVOKED"}
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def code_of(web: httpx.Client, headers: dict[str, str]) -> str:
+    return str(web.get("/v1/inbox", headers=headers).json().get("code"))
