@@ -1,4 +1,7 @@
-"""Secrets: a running stack, used as it is meant to be; no token, key or password is anywhere but where it belongs."""
+"""Secrets: a running stack, used as it is meant to be; no token, key or password is anywhere but where it belongs.
+
+And its doors: nothing of it listens to other machines unless it was told to.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ import httpx
 import pytest
 from sqlalchemy import create_engine, text
 
+from bridge.stack.leftovers import stack_processes
 from tests.stack.running import Running, clean_environment, until
 from tests.support.receiver import Receiver, receiving, webhook_preset
 
@@ -169,11 +173,12 @@ def test_no_secret_is_in_celerys_events_as_flower_shows_them(used: Used) -> None
     record = used.record()
     login = (record["flower_user"], record["flower_password"])
     assert httpx.get(f"{record['flower_url']}/tasks").status_code == httpx.codes.UNAUTHORIZED
+    tasks = f"{record['flower_url']}/api/tasks?limit=1000"
+    until(lambda: '"uuid"' in httpx.get(tasks, auth=login).text, "a task in Flower")
     for path in ("/api/tasks?limit=1000", "/api/workers", "/tasks", "/workers", "/broker"):
         answer = httpx.get(f"{record['flower_url']}{path}", auth=login, timeout=20, follow_redirects=True)
         assert answer.is_success, path
         used.check(f"flower's {path}", answer.text)
-    assert "wake." in httpx.get(f"{record['flower_url']}/api/tasks?limit=1000", auth=login).text
 
 
 def test_no_secret_is_in_a_page_or_a_figure(used: Used) -> None:
@@ -194,6 +199,28 @@ def test_the_files_that_hold_a_secret_are_their_owners_alone(used: Used) -> None
                 assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
     names = {file.name for file in holders}
     assert names >= {"stack.json", "signing.pem", "metrics.token", "service.secret"}
+
+
+def test_the_stack_listens_to_this_machine_alone(used: Used) -> None:
+    ours = {inode for pid in stack_processes(used.data) for inode in sockets_of(pid)}
+    listening = [
+        line.split()
+        for table in ("tcp", "tcp6")
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]
+    ]
+    addresses = {fields[1].split(":")[0] for fields in listening if fields[3] == "0A" and fields[9] in ours}
+    assert addresses == {"0100007F"}
+
+
+def sockets_of(pid: int) -> Iterator[str]:
+    """The inodes of a process's sockets."""
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            target = str(descriptor.readlink())
+        except OSError:
+            continue
+        if target.startswith("socket:["):
+            yield target[len("socket:[") : -1]
 
 
 def test_a_key_that_leaked_is_changed_while_the_stack_runs(used: Used) -> None:
