@@ -211,7 +211,8 @@ class Settings(BaseSettings):
             return None
         parts = urlsplit(url)
         is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
-        if not is_safe or not parts.hostname or parts.username is not None or parts.password is not None:
+        has_user = parts.username is not None or parts.password is not None
+        if not is_safe or not parts.hostname or has_user or parts.port == 0:  # a port that is none raises
             msg = "use https://, or http:// on loopback, without a user in it"
             raise ValueError(msg)
         return url

@@ -267,7 +267,13 @@ def test_keys_are_fetched_without_redirects_and_within_a_bound(address: str) -> 
             "ftp://issuer.example",
             "file:///etc/x",
         ),
-        *("https://user:secret@issuer.example", "http://localhost.example", "https://", "keys.json"),
+        *(
+            "https://user:secret@issuer.example",
+            "http://localhost.example",
+            "https://",
+            "keys.json",
+            "https://a:99999",
+        ),
     ],
 )
 def test_keys_come_by_https_or_from_this_machine_alone(tmp_path: Path, url: str) -> None:
