@@ -14,7 +14,7 @@ import hashlib
 import os
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -25,6 +25,7 @@ UNPREFIXED = {"database_url": "DATABASE_URL", "broker_url": "BROKER_URL"}
 # A Unix socket's path has at most 107 bytes; the longest name in the run directory is
 # `/host-<32 letters>.sock`.
 RUN_DIR_BYTES_MAX = 60
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 HOST_NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,31}$"
 
 EMBEDDED_DATABASE = "wakebridge"
@@ -115,6 +116,10 @@ class Settings(BaseSettings):
 
     # Keys and tokens
     jwks_file: Path = Field(default_factory=_jwks_file, description="Public keys that check tokens.")
+    jwks_url: str | None = Field(
+        default=None,
+        description="An issuer's public keys besides: https://, or http:// on loopback. Read every 5 min.",
+    )
     signing_key_file: Path = Field(
         default_factory=_signing_key_file, description="Private key, mode 0600, for the web process alone."
     )
@@ -195,6 +200,20 @@ class Settings(BaseSettings):
             return None
         if not url.startswith(("redis://", "rediss://", "redis+socket://", "amqp://", "amqps://")):
             msg = "use redis://, rediss://, redis+socket:///path, amqp:// or amqps://"
+            raise ValueError(msg)
+        return url
+
+    @field_validator("jwks_url")
+    @classmethod
+    def safe_issuer(cls, url: str | None) -> str | None:
+        """Keys that decide who gets in come by a way on which nobody can put in others."""
+        if not url:
+            return None
+        parts = urlsplit(url)
+        is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+        has_user = parts.username is not None or parts.password is not None
+        if not is_safe or not parts.hostname or has_user or parts.port == 0:  # a port that is none raises
+            msg = "use https://, or http:// on loopback, without a user in it"
             raise ValueError(msg)
         return url
 

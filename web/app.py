@@ -17,15 +17,23 @@ from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException
 
 import web.api
-from bridge.adapters.metrics import http_duration, http_requests, security_events
+from bridge.adapters.metrics import http_duration, http_requests
 from bridge.adapters.timing import stopwatch
 from bridge.config import Settings
 from bridge.core.caller import Caller
-from bridge.core.errors import BridgeError, ClaimMismatch, InvalidArgument, NotFound, Unauthorized
+from bridge.core.errors import (
+    BridgeError,
+    Forbidden,
+    InvalidArgument,
+    NotFound,
+    OutOfScopeWorkspace,
+    Unauthorized,
+)
 from bridge.core.names import KEY_PATTERN, NAME_PATTERN, fits
 from bridge.ports.tokens import Claims
 from web.access import authorise, bearer, caller_of, request_id
 from web.errors import of_error, of_http, problem
+from web.headers import secure
 from web.health import plain_views
 from web.parsing import Parsed, check_media_type, parse, parse_query
 from web.routing import TABLE, Call, NoBody, NoQuery, Reply, Route, Services
@@ -88,15 +96,15 @@ def _observed(services: Services, template: str, work: Callable[[str], Response]
             response = work(rid)
         except BridgeError as error:
             response = of_error(error, rid)
-            _count_refusal(error)
+            if isinstance(error, Unauthorized):
+                services.watch.stranger(error, template)
         except HTTPException as error:
             response = of_http(error, rid)
         except Exception:
             log.exception("request.crashed", route=template)
             response = problem("INTERNAL", "the bridge failed; the request id finds it in the log", rid)
         response.headers["X-Request-ID"] = rid
-        response.headers.setdefault("Cache-Control", "no-store")
-        response.headers["X-Content-Type-Options"] = "nosniff"
+        secure(response.headers, by_https=request.is_secure)
         _note(template, response, passed_s())
     return response
 
@@ -115,20 +123,15 @@ def _note(template: str, response: Response, seconds: float) -> None:
     )
 
 
-def _count_refusal(error: BridgeError) -> None:
-    if isinstance(error, Unauthorized):
-        security_events.labels(error.code.lower(), "low").inc()
-
-
 def _serve(services: Services, route: Route, path: dict[str, str], rid: str) -> Response:
-    claims = services.tokens.verify(bearer(request.headers.get("Authorization")))
+    claims = _claims(services, route)
     caller = caller_of(claims, request.headers, rid)
     structlog.contextvars.bind_contextvars(agent_id=caller.agent_id, workspace_id=caller.workspace_id)
     try:
         call = _call(services, route, path, claims, caller)
         answer = route.handler(call)
-    except (ClaimMismatch, NotFound) as error:
-        services.watch.note(services.deps, caller, error.code.lower(), route.path)
+    except (Forbidden, NotFound) as error:
+        services.watch.denied(services.deps, caller, route, path, error)
         raise
     reply = answer if isinstance(answer, Reply) else Reply(answer)
     status = 200 if reply.replayed else reply.status or route.status
@@ -136,6 +139,15 @@ def _serve(services: Services, route: Route, path: dict[str, str], rid: str) -> 
     if reply.replayed:
         response.headers["Idempotency-Replayed"] = "true"
     return response
+
+
+def _claims(services: Services, route: Route) -> Claims:
+    """Whose token it is. A token is taken from its header alone: addresses end up in logs and histories."""
+    try:
+        return services.tokens.verify(bearer(request.headers.get("Authorization")))
+    except OutOfScopeWorkspace as error:
+        services.watch.stranger(error, route.path)
+        raise
 
 
 def _call(

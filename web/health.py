@@ -20,7 +20,8 @@ from bridge.config import metrics_dir
 from bridge.core.errors import Unauthorized, Unavailable
 from bridge.queries.readiness import readiness
 from web.access import bearer, same_secret
-from web.openapi import docs_page, openapi
+from web.headers import page_policy
+from web.openapi import STYLE, docs_page, openapi
 from web.routing import TABLE, Services
 
 JSON = "application/json"
@@ -34,8 +35,13 @@ def plain_views(services: Services) -> dict[str, View]:
         "/ready": lambda: _ready(services),
         "/metrics": lambda: _metrics(services),
         "/openapi.json": lambda: Response(json.dumps(openapi(TABLE)), content_type=JSON),
-        "/docs": lambda: Response(docs_page(TABLE), content_type="text/html; charset=utf-8"),
+        "/docs": _docs,
     }
+
+
+def _docs() -> Response:
+    policy = {"Content-Security-Policy": page_policy(STYLE)}
+    return Response(docs_page(TABLE), headers=policy, content_type="text/html; charset=utf-8")
 
 
 def _health() -> Response:

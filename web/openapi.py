@@ -131,7 +131,7 @@ def _open(summary: str, other: str | None = None) -> dict[str, Any]:
     return {"summary": summary, "security": [], "responses": answers}
 
 
-_STYLE = """
+STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem;color:#1b1f24;background:#fff}
 h1{font-size:1.6rem}h2{margin-top:2.5rem;border-bottom:1px solid #d5d9de}code,pre{font-family:ui-monospace,monospace}
 details{border:1px solid #d5d9de;border-radius:6px;margin:.5rem 0;padding:.5rem .75rem}summary{cursor:pointer}
@@ -156,7 +156,7 @@ def docs_page(table: Sequence[Route]) -> str:
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Wakebridge API</title>'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<style>{_STYLE}</style><h1>Wakebridge API</h1>"
+        f"<style>{STYLE}</style><h1>Wakebridge API</h1>"
         "<p>Every call takes <code>Authorization: Bearer &lt;token&gt;</code> and answers with JSON; refusals are "
         '<code>application/problem+json</code> with a stable <code>code</code>. Also as <a href="/openapi.json">'
         f"OpenAPI 3.1</a>.</p>{body}<h2>Models</h2>{schemas}</html>"

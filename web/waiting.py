@@ -1,6 +1,6 @@
 """Calls that wait: read, wait for news, read again; never with a database connection in hand.
 
-A waiting call asks every second whether its token still holds, and ends when it does not.
+A waiting call asks every half second whether its token still holds, and ends when it does not.
 """
 
 from __future__ import annotations

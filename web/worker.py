@@ -15,6 +15,7 @@ from gunicorn.util import write_nonblock
 from gunicorn.workers.ggevent import GeventWorker
 
 from bridge.adapters.ids import Uuid7Ids
+from web.headers import secure
 
 REASONS = {400: "Bad Request", 431: "Request Header Fields Too Large"}
 LINGER_S, LINGER_READS = 0.5, 32
@@ -30,9 +31,16 @@ class ProblemWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
             super().handle_error(req, client, addr, exc)
             return
         self.log.warning("a request that could not be read: %s", type(exc).__name__)
+        _count()
         with contextlib.suppress(OSError):
             write_nonblock(client, refusal(exc))
             _linger(client)
+
+
+def _count() -> None:
+    from bridge.adapters.metrics import security_events  # noqa: PLC0415  reads the environment when it is imported
+
+    security_events.labels("unreadable_request", "low").inc()
 
 
 def _linger(client: Any) -> None:  # noqa: ANN401  a socket
@@ -58,8 +66,11 @@ def refusal(error: BaseException) -> bytes:
         "request_id": request_id,
     }
     body = json.dumps(said)
+    headers: dict[str, str] = {}
+    secure(headers, by_https=False)
+    more = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     head = (
         f"HTTP/1.1 {status} {REASONS[status]}\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
-        f"Content-Length: {len(body)}\r\nX-Request-ID: {request_id}\r\n\r\n"
+        f"Content-Length: {len(body)}\r\nX-Request-ID: {request_id}\r\n{more}\r\n"
     )
     return (head + body).encode("ascii")

@@ -5,7 +5,7 @@ Rules of this file:
 - News says that there is something to read, never what. Losing it costs a second, since every waiter reads the
   database before it waits, and reads it every second while the broker does not answer.
 - One subscriber a process, and one publisher with a bounded queue; nobody who tells or waits ever touches a socket.
-- A turn of a waiter lasts a second at most: between turns its call asks whether its token still holds.
+- A turn of a waiter lasts half a second at most: between turns its call asks whether its token still holds.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 CHANNEL = "wakebridge:news"
 SOCKET_TIMEOUT_S = 0.3
 TURN_S = 1.0
+WAIT_S_MAX = 0.5
 SILENCE_S_MAX = 2.5
 REREAD_S = 10.0
 TOLD_MAX = 10_000
@@ -64,7 +65,7 @@ class Waiter:
         now = self._clock()
         if self._listeners.is_closing() or now >= self._ends_at:
             return Turn.OVER
-        if self._rung.wait(min(TURN_S, self._ends_at - now)):
+        if self._rung.wait(min(WAIT_S_MAX, self._ends_at - now)):
             self._rung.clear()
             return Turn.OVER if self._listeners.is_closing() else Turn.LOOK
         now = self._clock()

@@ -47,7 +47,7 @@ COMMANDS = {
     "wake": Command("wake", "List, explain, force, cancel or retry wakes."),
     "runs": Command("runs", "List, show or end the processes that the bridge started."),
     "host": Command("host", "Run the worker of a host on this machine; list hosts, or let one drain."),
-    "token": Command("token", "Issue, revoke or inspect tokens."),
+    "token": Command("token", "Issue, revoke or inspect tokens; change the key that signs them."),
     "policy": Command("policy", "Show or change the numbers that steer waking, while it runs."),
     "hold": Command("hold", "Leave a session alone for a while, or give it back."),
     "pause": Command("pause", "Pause the waking."),

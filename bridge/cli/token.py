@@ -1,8 +1,10 @@
-"""`bridge token`: issue, revoke, inspect. What is issued is printed alone, so that it can be put into a file."""
+"""`bridge token`: issue, revoke, inspect, rotate-key. What is issued is printed alone, to be put into a file."""
 
 from __future__ import annotations
 
 import sys
+import time
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +13,7 @@ import typer
 
 from bridge.cli.connection import AsJson, Data, TokenPath, Url, connect, show
 from bridge.cli.words import seconds
+from bridge.config import load_settings
 from bridge.core.claims import unchecked_claims
 from bridge.core.errors import InvalidArgument
 
@@ -76,6 +79,27 @@ def inspect(
         raise InvalidArgument("this is no token")
     lines = [f"{name}: {_told(name, value)}" for name, value in claims.items()]
     show(claims, as_json=as_json, text="\n".join(lines))
+
+
+@app.command("rotate-key")
+def rotate(
+    drop_old: Annotated[
+        bool,
+        typer.Option("--drop-old", help="All that the old key has signed is void at once: it has leaked."),
+    ] = False,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Sign with a new key from now on; the old one's tokens stay good for their hour. No restart is needed."""
+    from bridge.stack.keys import rotate_key
+
+    now = int(time.time())  # noqa: TID251  exp is wall time, and keys are changed without a database
+    rotated = rotate_key(load_settings(data_dir=data), now, drop_old=drop_old)
+    until = _told("exp", rotated.old_until)
+    old = f"tokens of {rotated.old_kid} are " + (
+        f"good until {until}" if rotated.old_until else "void: have new ones issued"
+    )
+    show(asdict(rotated), as_json=as_json, text=f"{rotated.kid} signs from now on; {old}")
 
 
 def _told(name: str, value: Any) -> str:  # noqa: ANN401  a claim

@@ -35,9 +35,11 @@ class Action(StrEnum):
     TRIGGER = "trigger a wake"
     CANCEL_WAKE = "cancel a wake"
     FORCE_WAKE = "force a wake"
-    OWN_SESSION = "own session, inbox"
+    READ_INBOX = "read the own inbox"
+    OWN_SESSION = "own session"
     HOLD_SESSION = "hold a session"
-    READ_FLEET = "read agents, hosts, notices"
+    READ_RUNS = "read runs"
+    READ_FLEET = "read agents, hosts, notices, pauses"
     MANAGE_FLEET = "manage agents, hosts, notices"
     PAUSE = "pause, resume"
     READ_POLICY = "read policies"
@@ -64,9 +66,11 @@ _TABLE: dict[Action, tuple[Grant, Grant, Grant, Grant, Grant]] = {
     Action.TRIGGER: (OWN, Y, Y, N, N),
     Action.CANCEL_WAKE: (OWN, Y, Y, N, N),
     Action.FORCE_WAKE: (N, N, Y, N, N),
+    Action.READ_INBOX: (Y, Y, Y, Y, N),
     Action.OWN_SESSION: (Y, Y, Y, N, N),
     Action.HOLD_SESSION: (OWN, OWN, Y, N, N),  # own: the one in the token
-    Action.READ_FLEET: (N, Y, Y, Y, N),
+    Action.READ_RUNS: (N, Y, Y, Y, N),
+    Action.READ_FLEET: (N, N, Y, Y, N),
     Action.MANAGE_FLEET: (N, N, Y, N, N),
     Action.PAUSE: (N, N, Y, N, N),
     Action.READ_POLICY: (N, Y, Y, Y, N),
@@ -86,12 +90,18 @@ AUTHORITY: dict[tuple[Action, Role], Grant] = {
 
 
 def check(action: Action, role: Role, *, own: bool = False) -> None:
-    """Raise Forbidden unless the role may do this, here."""
+    """Raise Forbidden unless the role may do this, here; its facts are the rule that refused."""
     grant = AUTHORITY[action, role]
     if grant is Y or (grant is OWN and own):
         return
     where = " here: you take no part in the thread" if grant is OWN else ""
-    raise Forbidden(f"the role {role} may not {action}{where}", action=action.name, role=role.value)
+    facts = {"action": action.name, "role": role.value, "grant": grant.value, "own": own}
+    raise Forbidden(f"the role {role} may not {action}{where}", **facts)
+
+
+def may(action: Action, role: Role) -> bool:
+    """Whether the role may do this everywhere in its workspace."""
+    return AUTHORITY[action, role] is Y
 
 
 def needs_membership(action: Action, role: Role) -> bool:

@@ -91,7 +91,7 @@ def list_runs(
     before: tuple[datetime, str] | None = None,
 ) -> RunPage:
     """The workspace's runs, the newest first. Raises Forbidden."""
-    check(Action.READ_FLEET, caller.role)
+    check(Action.READ_RUNS, caller.role)
     at, run_id = before or (None, None)
     params: dict[str, Any] = {
         "workspace_id": caller.workspace_id,
@@ -113,7 +113,7 @@ def list_runs(
 
 def get_run(deps: Deps, caller: Caller, run_id: str) -> RunView:
     """One run. Raises NotFound, Forbidden."""
-    check(Action.READ_FLEET, caller.role)
+    check(Action.READ_RUNS, caller.role)
     params = {"workspace_id": caller.workspace_id, "run_id": run_id, "wakes_max": WAKES_MAX}
     with deps.unit(caller.workspace_id, caller) as uow:
         row = uow.run(_ONE, params).mappings().one_or_none()

@@ -1,6 +1,6 @@
 """A wake's whole story: what happened, who did it and by which policy; what it waits for; what comes next.
 
-What lies ahead is asked of the core, which will decide it. Where a process runs is told to those who read the fleet.
+What lies ahead is asked of the core, which will decide it. Where a process runs is told to those who read runs.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping, select, text
 
-from bridge.core.authority import AUTHORITY, Action, Grant
+from bridge.core.authority import Action, may
 from bridge.core.caller import Caller
 from bridge.core.ladder import RungView, rungs
 from bridge.core.states import WAKE_OPEN
@@ -46,7 +46,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class AttemptRun:
-    """The process that an attempt started. `host` and `pid` are None for who may not read the fleet."""
+    """The process that an attempt started. `host` and `pid` are None for who may not read runs."""
 
     run_id: str
     state: str
@@ -141,7 +141,7 @@ SELECT wake_id FROM wakes WHERE thread_id = :thread_id AND agent_id = :agent_id 
 def explain_wake(deps: Deps, caller: Caller, wake_id: str) -> Story:
     """The wake's whole story. Raises NotFound, Forbidden."""
     policy = deps.policies.current(caller.workspace_id)
-    fleet = AUTHORITY[Action.READ_FLEET, caller.role] is Grant.YES
+    fleet = may(Action.READ_RUNS, caller.role)
     with deps.unit(caller.workspace_id, caller) as uow:
         row = readable_wake(uow, caller, wake_id)
         steps = (

@@ -1,14 +1,21 @@
-"""The keys of a stack: made at its first start, kept in `data_dir/keys`, never overwritten.
+"""The keys of a stack: made at its first start, kept in `data_dir/keys`, changed only by who asks for a new one.
 
+A key that was rotated out stays among the public ones until all that it signed has expired: its `exp` says when.
 The private key belongs to the web process; the manager, which made it, uses it for two things besides: the
 operator's token in stack.json, and the token of the stack's own host.
 """
 
 import base64
+import contextlib
+import fcntl
 import hashlib
 import json
+import os
 import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives import serialization
@@ -23,6 +30,8 @@ OPERATOR = "operator"
 HOST = "host"
 WORKSPACE = "default"
 TOKEN_LIFE_S = 3600
+OVERLAP_S = TOKEN_LIFE_S + 60
+"""The longest life of a token, its leeway, and clocks that are not quite the same."""
 
 
 class KeyUnusable(OurError):
@@ -40,6 +49,53 @@ def ensure_keys(settings: Settings) -> Ed25519PrivateKey:
         private_dir(settings.metrics_token_file.parent)
         write_private(settings.metrics_token_file, secrets.token_urlsafe(32) + "\n")
     return key
+
+
+@dataclass(frozen=True)
+class Rotated:
+    """The key that signs now, and until when (seconds since the epoch) the old one's tokens are good; 0: no longer."""
+
+    kid: str
+    old_kid: str
+    old_until: int
+
+
+def rotate_key(settings: Settings, now: int, *, drop_old: bool = False) -> Rotated:
+    """Sign with a new key from now on. Raises KeyUnusable where there is none yet, or it cannot be read.
+
+    In this order: the new key is published, then signs, then the old one is given its end. Every process reads both
+    files again by itself. With `drop_old`, whatever an old key signed is void at once.
+    """
+    with _alone(settings.signing_key_file.parent):
+        old = public_jwk(load_signing_key(settings.signing_key_file))["kid"]
+        key = Ed25519PrivateKey.generate()
+        known = _known(settings.jwks_file)
+        _write_keys(settings.jwks_file, [public_jwk(key), *known])
+        write_private(settings.signing_key_file, _pem(key))
+        until = 0 if drop_old else now + OVERLAP_S
+        ended = [entry | {"exp": until} if entry.get("kid") == old else entry for entry in known]
+        _write_keys(settings.jwks_file, [public_jwk(key), *_living(ended, now, drop_old=drop_old)])
+    return Rotated(public_jwk(key)["kid"], old, until)
+
+
+def _living(entries: Sequence[dict[str, Any]], now: int, *, drop_old: bool) -> list[dict[str, Any]]:
+    """Those that still check tokens: without an end (an issuer's, put here by hand), or before it."""
+    return [entry for entry in entries if "exp" not in entry or (entry["exp"] > now and not drop_old)]
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder, so that two who rotate do so one after the other. Raises KeyUnusable where there is none."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        msg = f"there are no keys in {folder}: the first `bridge up` makes them"
+        raise KeyUnusable(msg) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def prepare_keys(settings: Settings, now: int) -> None:
@@ -72,6 +128,15 @@ def load_signing_key(file: Path) -> Ed25519PrivateKey:
     return key
 
 
+def stamp_of(file: Path) -> tuple[int, int] | None:
+    """What changes with each writing of the file; None: it is not there."""
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_mtime_ns, found.st_ino
+
+
 def public_jwk(key: Ed25519PrivateKey) -> dict[str, str]:
     """The public half as a JWK; its `kid` is the RFC 7638 thumbprint."""
     raw = key.public_key().public_bytes_raw()
@@ -101,11 +166,21 @@ def stack_token(
 
 def _publish(key: Ed25519PrivateKey, file: Path) -> None:
     """Add the public half to the key set, and leave the keys in it: tokens signed by them still live."""
-    known = json.loads(file.read_text(encoding="utf-8"))["keys"] if file.exists() else []
-    ours = public_jwk(key)
-    if all(entry.get("kid") != ours["kid"] for entry in known):
+    known, ours = _known(file), public_jwk(key)
+    if ours not in known:
         private_dir(file.parent)
-        write_private(file, json.dumps({"keys": [ours, *known]}, indent=1) + "\n", mode=0o644)
+        _write_keys(file, [ours, *(entry for entry in known if entry.get("kid") != ours["kid"])])
+
+
+def _known(file: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (
+        json.loads(file.read_text(encoding="utf-8"))["keys"] if file.exists() else []
+    )
+    return found
+
+
+def _write_keys(file: Path, entries: Sequence[dict[str, Any]]) -> None:
+    write_private(file, json.dumps({"keys": list(entries)}, indent=1) + "\n", mode=0o644)
 
 
 def _pem(key: Ed25519PrivateKey) -> str:

@@ -24,7 +24,15 @@ from bridge.core.errors import InvalidArgument, Unavailable
 from bridge.stack import flower
 from bridge.stack.embedded import Server, prepare, private_dir, server_environment
 from bridge.stack.flower import FlowerDoor
-from bridge.stack.keys import HOST, OPERATOR, ensure_keys, stack_token
+from bridge.stack.keys import (
+    HOST,
+    OPERATOR,
+    KeyUnusable,
+    ensure_keys,
+    load_signing_key,
+    stack_token,
+    stamp_of,
+)
 from bridge.stack.leftovers import end_leftovers
 from bridge.stack.log import Lines
 from bridge.stack.ports import require_free_port
@@ -38,6 +46,7 @@ READY_TIMEOUT_S = 120.0
 READY_POLL_S = 0.1
 STILL_WAITING_S = 5.0
 TOKEN_RENEWAL_S = 1800.0
+KEY_LOOK_S = 1.0
 OPEN_FILES = 65536
 CALLERS = ("BRIDGE_URL", "BRIDGE_TOKEN", "BRIDGE_TOKEN_FILE")
 """What a person's shell says to the CLI, and is no service's business."""
@@ -69,8 +78,10 @@ class Stack:
         self.ready = False
         self.waiting_for = ""
         self.key: Ed25519PrivateKey = ensure_keys(settings)
+        self.key_stamp = stamp_of(settings.signing_key_file)
         self.mark = secrets.token_hex(8)
         self.token = ""
+        self.renewed_at = 0.0
         self.renew_tokens()
         require_free_port(settings.bind, settings.port)
         self.flower = FlowerDoor()
@@ -118,8 +129,22 @@ class Stack:
         service = self.settings.model_copy(update={"url": None, "token_file": None})
         return inherited | child_environment(service) | marks
 
+    def _is_time_for_tokens(self) -> bool:
+        """Whether they are half their life old, or the key that signed them is another one by now."""
+        stamp = stamp_of(self.settings.signing_key_file)
+        if stamp not in (self.key_stamp, None):
+            self.key_stamp = stamp
+            try:
+                self.key = load_signing_key(self.settings.signing_key_file)
+            except (KeyUnusable, OSError) as error:
+                self.say(f"the signing key stays the one it was: {error}")
+                return False
+            return True
+        return time.monotonic() - self.renewed_at >= TOKEN_RENEWAL_S
+
     def renew_tokens(self) -> None:
         """New tokens for the operator, whose is in stack.json, and for this stack's host, whose is in a file."""
+        self.renewed_at = time.monotonic()
         self.token = self._new_token(OPERATOR, OPERATOR)
         write_private(host_token_file(self.settings), self._new_token(f"{HOST}:{LOCAL}", HOST) + "\n")
 
@@ -161,9 +186,10 @@ class Stack:
                     }
                 )
                 self.lines.write(self._welcome())
-            while not await happens(stop, TOKEN_RENEWAL_S):
-                self.renew_tokens()
-                self.write_record()
+            while not await happens(stop, KEY_LOOK_S):
+                if self._is_time_for_tokens():
+                    self.renew_tokens()
+                    self.write_record()
         finally:
             self.ready = False
             self.settings.stack_file.unlink(missing_ok=True)

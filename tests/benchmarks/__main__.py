@@ -5,17 +5,22 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import audit, broker, dormant, lateness, posts
+from tests.benchmarks import audit, broker, dormant, lateness, posts, revocation
 from tests.benchmarks.world import world
 from tests.chaos.report import write_report
 
 REPORT = Path(__file__).resolve().parents[2] / "docs" / "reports" / "bench.md"
 PARTS = {"posts": posts.measure, "broker": broker.measure, "lateness": lateness.measure}
-ALONE = {"dormant": dormant.measure, "audit": lambda say, _: audit.measure(say)}
-"""Parts with a stack of their own."""
+ALONE: dict[str, Callable[[argparse.Namespace, Callable[[str], None]], dict[str, Any]]] = {
+    "dormant": lambda asked, say: dormant.measure(say, asked.dormant),
+    "audit": lambda _asked, say: audit.measure(say),
+    "revocation": lambda _asked, say: revocation.measure(say),
+}
+"""Parts with servers of their own."""
 
 
 class Part:
@@ -53,7 +58,7 @@ def main() -> int:
                 told[name].found = PARTS[name](here, told[name].say)
     for name in asked.only:
         if name in ALONE:
-            told[name].found = ALONE[name](told[name].say, asked.dormant)
+            told[name].found = ALONE[name](asked, told[name].say)
     print(json.dumps({name: part.found for name, part in told.items()}, indent=2))
     if not asked.no_report:
         write_report(REPORT, "Benchmarks", {name: part.text() for name, part in told.items()})

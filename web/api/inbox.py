@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bridge.adapters.timing import stopwatch
 from bridge.commands.note_listening import note_listening
-from bridge.core.authority import Action
+from bridge.core.authority import Action, may
 from bridge.queries.inbox import Inbox, inbox
 from web.routing import Call, NoBody, route
 from web.schemas.inbox import InboxAnswer, InboxQuery
@@ -14,11 +14,12 @@ LISTEN_FOR_S = 12.0
 RENEW_S = 10.0
 
 
-@route("GET", "/v1/inbox", Action.OWN_SESSION, query=InboxQuery, answer=InboxAnswer)
+@route("GET", "/v1/inbox", Action.READ_INBOX, query=InboxQuery, answer=InboxAnswer)
 def read(call: Call[NoBody, InboxQuery]) -> InboxAnswer:
     """Threads with something unread, and what the caller is to be told; with wait_s, wait for news."""
     wait_s = call.query.wait_s
-    listener = _Listener(call) if wait_s > 0 else None
+    # Who only reads leaves no trace: an auditor that waits is no agent that listens.
+    listener = _Listener(call) if wait_s > 0 and may(Action.OWN_SESSION, call.caller.role) else None
     told: set[tuple[str, int]] | None = None
 
     def look() -> Inbox:

@@ -10,7 +10,7 @@ from web.routing import AnyCall, Call, NoBody, NoQuery, route
 from web.schemas.run import KillRun, RunAnswer, RunList, RunQuery
 
 
-@route("GET", "/v1/runs", Action.READ_FLEET, query=RunQuery, answer=RunList)
+@route("GET", "/v1/runs", Action.READ_RUNS, query=RunQuery, answer=RunList)
 def list_(call: Call[NoBody, RunQuery]) -> RunList:
     """List runs, the newest first: what each was started for, how long it runs, how it ended."""
     query = call.query
@@ -28,7 +28,7 @@ def list_(call: Call[NoBody, RunQuery]) -> RunList:
     return RunList(items=items, next_cursor=to_cursor(page.mark), now=page.now)
 
 
-@route("GET", "/v1/runs/{run_id}", Action.READ_FLEET, answer=RunAnswer)
+@route("GET", "/v1/runs/{run_id}", Action.READ_RUNS, answer=RunAnswer)
 def get(call: Call[NoBody, NoQuery]) -> RunAnswer:
     """Read a run."""
     return _run(call)
