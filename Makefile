@@ -138,6 +138,10 @@ fuzz: setup  ## Malformed input against a running stack (SECONDS=60): nothing ma
 docs: setup  ## Write the generated pages of docs/ anew (a guard test compares them)
 	$(BIN)/python -m tests.architecture.docs $(ARGS)
 
+.PHONY: payloads
+payloads: setup  ## Record the answers of new files in tests/web/payloads; those that are recorded stay
+	$(BIN)/python -m pytest tests/web/test_payloads.py --record-payloads
+
 .PHONY: format
 format: setup  ## Let ruff format everything and mend what it can
 	$(BIN)/ruff format .

@@ -187,6 +187,10 @@ class Client:
         """How a thread stands: findings, decisions, key messages."""
         return self.call("GET", f"/v1/threads/{thread_id}/summary", params={"max_messages": max_messages})
 
+    def search(self, q: str, **filters: Any) -> dict[str, Any]:  # noqa: ANN401  thread, sender, kind, since, until, ...
+        """Find messages by their words, the newest first."""
+        return self.call("GET", "/v1/search", params={"q": q} | _given(filters))
+
     def move_cursor(self, thread_id: str, last_read_seq: int) -> dict[str, Any]:
         """Say that everything up to `last_read_seq` is read: the only ack."""
         return self.call("PUT", f"/v1/threads/{thread_id}/cursor", json={"last_read_seq": last_read_seq})
@@ -214,7 +218,7 @@ class Client:
 
     def wakes(self, **filters: Any) -> dict[str, Any]:  # noqa: ANN401  state, agent, thread, limit, cursor
         """List wakes, the newest first."""
-        return self.call("GET", "/v1/wakes", params={k: v for k, v in filters.items() if v is not None})
+        return self.call("GET", "/v1/wakes", params=_given(filters))
 
     def wake(self, wake_id: str) -> dict[str, Any]:
         """One wake."""
@@ -230,7 +234,7 @@ class Client:
 
     def runs(self, **filters: Any) -> dict[str, Any]:  # noqa: ANN401  state, agent, host, wake, limit, cursor
         """List the processes that the bridge started, the newest first."""
-        return self.call("GET", "/v1/runs", params={k: v for k, v in filters.items() if v is not None})
+        return self.call("GET", "/v1/runs", params=_given(filters))
 
     def run(self, run_id: str) -> dict[str, Any]:
         """One run."""
@@ -279,8 +283,7 @@ class Client:
 
     def policy_history(self, scope: str = "workspace", **filters: Any) -> dict[str, Any]:  # noqa: ANN401  limit, cursor
         """A scope's versions, the newest first."""
-        params = {name: value for name, value in filters.items() if value is not None}
-        return self.call("GET", f"/v1/policies/{quote(scope, safe='')}/history", params=params)
+        return self.call("GET", f"/v1/policies/{quote(scope, safe='')}/history", params=_given(filters))
 
     def audit(self, **filters: Any) -> dict[str, Any]:  # noqa: ANN401  resource_type, actor, event, limit, cursor, ...
         """What was done, the newest first."""
@@ -356,6 +359,10 @@ class Client:
             headers["Idempotency-Key"] = key
         timeout = self._timeout_s + wait_s
         return self._http.request(method, path, json=json, params=params, headers=headers, timeout=timeout)
+
+
+def _given(filters: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in filters.items() if value is not None}
 
 
 def _told(answer: httpx.Response) -> dict[str, Any]:

@@ -29,8 +29,9 @@ HOW_TO_GET = {
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--nothing-skipped`: a skipped test fails the run."""
+    """`--nothing-skipped`: a skipped test fails the run. `--record-payloads`: what is new is recorded."""
     parser.addoption("--nothing-skipped", action="store_true", help="a skipped test fails the run (CI)")
+    parser.addoption("--record-payloads", action="store_true", help="record calls that have no answer yet")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
@@ -51,12 +51,12 @@ def load_routes() -> list[Route]:
     return TABLE
 
 
-def create_app(services: Services) -> Flask:
-    """The app over these services; it opens no connection by itself."""
+def create_app(services: Services, table: Sequence[Route] | None = None) -> Flask:
+    """The app over these services, with every call there is or those given; it opens no connection by itself."""
     app = Flask("wakebridge", static_folder=None)
     app.config["PROPAGATE_EXCEPTIONS"] = False
     app.url_map.merge_slashes = False  # an address is right or is none: nobody is sent elsewhere
-    for route in load_routes():
+    for route in load_routes() if table is None else table:
         rule = route.path.replace("{", "<").replace("}", ">")
         view = _view(services, route)
         app.add_url_rule(rule, route.name, view, methods=[route.method], provide_automatic_options=False)
@@ -68,7 +68,9 @@ def create_app(services: Services) -> Flask:
 
 def _view(services: Services, route: Route) -> Callable[..., Response]:
     def view(**path: str) -> Response:
-        return _observed(services, route.path, lambda rid: _serve(services, route, path, rid))
+        response = _observed(services, route.path, lambda rid: _serve(services, route, path, rid))
+        response.headers.extend(route.deprecated.headers() if route.deprecated else {})
+        return response
 
     return view
 

@@ -95,6 +95,7 @@ def _operation(route: Route, names: Names) -> dict[str, Any]:
         "operationId": route.name.replace(".", "_"),
         "summary": route.summary,
         "tags": [route.name.partition(".")[0]],
+        **({"deprecated": True} if route.deprecated else {}),
         "x-action": route.action.name,
         "x-codes": codes_of(route),
         "parameters": _parameters(route),

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
+from werkzeug.http import http_date
 
 from bridge.adapters.pubsub import Listeners
 from bridge.adapters.tokens import JwtTokens
@@ -87,6 +89,23 @@ class Own(Enum):
     BY_COMMAND = "the command or query that the handler calls"
 
 
+@dataclass(frozen=True)
+class Deprecated:
+    """Since when a call is not to be used, when it will be gone, and the page that says what to use instead."""
+
+    since: datetime
+    sunset: datetime
+    guide: str
+
+    def headers(self) -> dict[str, str]:
+        """As RFC 9745 and RFC 8594 say it."""
+        return {
+            "Deprecation": f"@{int(self.since.timestamp())}",
+            "Sunset": http_date(self.sunset),
+            "Link": f'<{self.guide}>; rel="deprecation"; type="text/html"',
+        }
+
+
 AnyCall = Call[Any, Any]
 Handler = Callable[[AnyCall], "BaseModel | Reply"]
 
@@ -107,6 +126,7 @@ class Route:
     idempotent: bool = False
     codes: tuple[str, ...] = ()
     own: Own = Own.BY_PATH
+    deprecated: Deprecated | None = None
 
     @property
     def name(self) -> str:

@@ -42,6 +42,7 @@ COMMANDS = {
     "post": Command("message", "Post a message to a thread."),
     "read": Command("message", "Read a thread's messages."),
     "summary": Command("summary", "Sum a thread up."),
+    "search": Command("search", "Find messages by their words."),
     "inbox": Command("message", "Show what is unread."),
     "inspect-thread": Command("inspect", "Show how a thread stands: who, what was said, wakes, findings."),
     "wake": Command("wake", "List, explain, force, cancel or retry wakes."),

@@ -116,6 +116,12 @@ messages = Table(
     ),
     Index("ix_messages_notable", "thread_id", "seq", postgresql_where=text("kind <> 'chat'")),
     Index("ix_messages_reply", "in_reply_to", postgresql_where=text("in_reply_to IS NOT NULL")),
+    Index(
+        "ix_messages_search",
+        text("bridge_search_vector(workspace_id, thread_id, body, event)"),
+        postgresql_using="gin",
+        postgresql_with={"gin_pending_list_limit": 256},
+    ),
 )
 
 findings = Table(

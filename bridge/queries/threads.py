@@ -17,6 +17,8 @@ from bridge.db.uow import UnitOfWork
 
 UNREAD_MAX = 1000
 """Unread messages are counted up to here."""
+TITLES_MAX = 5000
+"""Threads whose titles one page of a list looks at."""
 
 # What is for a participant: not its own, addressed to it or to all; of the server's own only what names it.
 FOR_AGENT = """m.sender_agent_id <> p.agent_id AND (m.to_agents IS NULL OR p.agent_id = ANY (m.to_agents))
@@ -67,7 +69,7 @@ class ThreadView(ThreadLine):
 
 @dataclass(frozen=True, slots=True)
 class ThreadPage:
-    """The newest first; `mark` is where the next page begins."""
+    """The newest first; `mark` is where the next page begins. It may be there after a page that is not full."""
 
     items: tuple[ThreadLine, ...]
     mark: tuple[datetime, str] | None
@@ -76,17 +78,26 @@ class ThreadPage:
 _COLUMNS = f"""t.thread_id, t.title, t.type, t.status, t.last_seq, t.participants AS participant_count, t.turns,
     t.open_findings, t.escalated, t.stalled, t.blocked_reason, t.created_by, t.created_at, t.updated_at,
     p.last_read_seq, CASE WHEN p.agent_id IS NOT NULL THEN {UNREAD} END AS unread"""
-_LIST = text(f"""
-SELECT {_COLUMNS} FROM threads t
-LEFT JOIN participants p ON p.thread_id = t.thread_id AND p.agent_id = :agent_id
-WHERE t.workspace_id = :workspace_id AND (NOT :own OR p.agent_id IS NOT NULL)
-    AND (CAST(:status AS text) IS NULL OR t.status = :status) AND (CAST(:type AS text) IS NULL OR t.type = :type)
+_FILTERS = """(CAST(:status AS text) IS NULL OR t.status = :status) AND (CAST(:type AS text) IS NULL OR t.type = :type)
     AND (CAST(:participant AS text) IS NULL OR EXISTS (
         SELECT FROM participants o WHERE o.thread_id = t.thread_id AND o.agent_id = :participant))
-    AND (CAST(:q AS text) IS NULL OR strpos(lower(t.title), lower(:q)) > 0)
     AND (CAST(:at AS timestamptz) IS NULL OR (t.created_at, t.thread_id) < (CAST(:at AS timestamptz), :after))
+    ORDER BY t.created_at DESC, t.thread_id DESC LIMIT :looked"""
+_IN_WORKSPACE = f"""
+WITH looked AS MATERIALIZED (SELECT t.* FROM threads t WHERE t.workspace_id = :workspace_id AND {_FILTERS})
+"""
+_OF_MEMBER = f"""
+WITH looked AS MATERIALIZED (SELECT t.* FROM participants m JOIN threads t ON t.thread_id = m.thread_id
+    WHERE m.workspace_id = :workspace_id AND m.agent_id = :member AND {_FILTERS})
+"""
+_PAGE = f"""
+SELECT {_COLUMNS} FROM looked t LEFT JOIN participants p ON p.thread_id = t.thread_id AND p.agent_id = :agent_id
+WHERE CAST(:q AS text) IS NULL OR strpos(lower(t.title), lower(:q)) > 0
 ORDER BY t.created_at DESC, t.thread_id DESC LIMIT :limit
-""")
+"""
+_END = "SELECT created_at, thread_id FROM looked ORDER BY created_at DESC, thread_id DESC OFFSET :looked - 1 LIMIT 1"
+_LIST, _LIST_END = text(_IN_WORKSPACE + _PAGE), text(_IN_WORKSPACE + _END)
+_MEMBER_LIST, _MEMBER_LIST_END = text(_OF_MEMBER + _PAGE), text(_OF_MEMBER + _END)
 _ONE = text(f"""
 SELECT {_COLUMNS} FROM threads t
 LEFT JOIN participants p ON p.thread_id = t.thread_id AND p.agent_id = :agent_id WHERE t.thread_id = :thread_id
@@ -112,25 +123,30 @@ def list_threads(
     limit: int = 50,
     after: tuple[datetime, str] | None = None,
 ) -> ThreadPage:
-    """The newest first; the caller's own where its role says so."""
+    """The newest first; the caller's own where its role says so. With `q`, a page looks at `TITLES_MAX` titles."""
     at, thread_id = after or (None, None)
+    member = caller.agent_id if needs_membership(Action.READ_THREAD, caller.role) else participant
+    looked = TITLES_MAX if q is not None else limit + 1
     params: dict[str, Any] = {
         "workspace_id": caller.workspace_id,
         "agent_id": caller.agent_id,
-        "own": needs_membership(Action.READ_THREAD, caller.role),
+        "member": member,
         "status": status,
         "type": type,
         "participant": participant,
         "q": q,
         "at": at,
         "after": thread_id,
+        "looked": looked,
         "limit": limit + 1,
     }
+    page, end = (_LIST, _LIST_END) if member is None else (_MEMBER_LIST, _MEMBER_LIST_END)
     with deps.unit(caller.workspace_id, caller) as uow:
-        found = [ThreadLine(**row) for row in uow.run(_LIST, params).mappings()]
+        found = [ThreadLine(**row) for row in uow.run(page, params).mappings()]
+        last = uow.run(end, params).one_or_none() if q is not None and len(found) <= limit else None
     items = tuple(found[:limit])
     mark = (items[-1].created_at, items[-1].thread_id) if len(found) > limit else None
-    return ThreadPage(items, mark)
+    return ThreadPage(items, (last.created_at, last.thread_id) if last else mark)
 
 
 def get_thread(deps: Deps, caller: Caller, thread_id: str) -> ThreadView:

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
@@ -34,6 +36,7 @@ from tests.support.postgres import Owner, fresh_database
 from tests.support.world import Clock, World
 
 SQL = Path(bridge.db.__file__).parent / "sql"
+ROOT = Path(__file__).resolve().parents[2]
 ENUMS: list[tuple[str, str, type[StrEnum]]] = [
     ("threads", "status", ThreadStatus),
     ("threads", "type", ThreadType),
@@ -176,7 +179,7 @@ def test_the_live_functions_and_policies_are_those_of_the_sql_files(owner: Owner
     before = definitions(owner)
     assert len(before) > 20
     with owner.engine.begin() as connection:
-        for name in ("clock", "post", "redact", "security"):
+        for name in ("clock", "post", "redact", "security", "search"):
             driver: Any = connection.connection.driver_connection
             driver.execute((SQL / f"{name}.sql").read_text(encoding="utf-8"))
     assert definitions(owner) == before
@@ -195,4 +198,16 @@ def test_the_migrations_go_down_and_up_again(servers: Servers) -> None:
         assert owner.value("SELECT count(*) FROM pg_proc WHERE pronamespace = 'public'::regnamespace") == 0
         upgrade(url)
         assert definitions(owner) == before
+        owner.close()
+
+
+def test_two_that_migrate_at_once_are_one_after_the_other(servers: Servers) -> None:
+    """Who waits holds nothing that an index built CONCURRENTLY would wait for: that was a deadlock."""
+    migrate = "import sys; from bridge.db.migrate import upgrade; upgrade(sys.argv[1])"
+    with fresh_database(servers.database_url, template=None) as url:
+        two = [subprocess.Popen((sys.executable, "-c", migrate, url), cwd=ROOT) for _ in range(2)]
+        assert [one.wait(60) for one in two] == [0, 0]
+        owner = Owner(url)
+        assert owner.value("SELECT version_num FROM alembic_version") == head()
+        assert owner.value("SELECT count(*) FROM pg_index WHERE NOT indisvalid") == 0
         owner.close()

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
+from bridge.adapters.pubsub import Listeners, Turn
 from bridge.db import all_tables
 from bridge.db.base import TENANT_FREE
 from bridge.db.deps import Deps
@@ -69,7 +70,7 @@ def test_every_table_with_a_workspace_is_under_forced_row_level_security(owner: 
     assert without == TENANT_FREE | {"alembic_version"}
 
 
-@pytest.mark.parametrize("role", ["wakebridge_app", "wakebridge_keeper"])
+@pytest.mark.parametrize("role", ["wakebridge_app", "wakebridge_keeper", "wakebridge_search"])
 def test_the_roles_cannot_go_round_it(owner: Owner, role: str) -> None:
     row = owner.one(
         "SELECT rolsuper, rolbypassrls, rolcanlogin FROM pg_roles WHERE rolname = :role", role=role
@@ -179,3 +180,15 @@ def test_a_pooled_connection_forgets_the_workspace_of_its_last_transaction(
         with pytest.raises(ProgrammingError):
             connection.execute(text("UPDATE audit_events SET n = n"))
     db.close()
+
+
+def test_news_of_one_workspace_reaches_no_waiter_of_another(broker_url: str) -> None:
+    here, there = Listeners(broker_url), Listeners(broker_url)
+    with here.wait([("ws_1", "th_1")], 30) as ours, here.wait([("ws_2", "th_1")], 30) as theirs:
+        while not here.healthy or Turn.LOOK in (ours.turn(), theirs.turn()):
+            pass  # subscribed, which everybody looks after
+        there.tell([("ws_2", "th_1")])
+        assert theirs.turn() is Turn.LOOK
+        assert ours.turn() is Turn.QUIET
+    here.close()
+    there.close()

@@ -98,6 +98,12 @@ class Owner:
         with self.engine.begin() as connection:
             connection.execute(text(sql), params)
 
+    def driver(self, sql: str) -> None:
+        """A whole script, in which neither % nor : means anything."""
+        with self.engine.begin() as connection:
+            script: Any = connection.connection.driver_connection
+            script.execute(sql)
+
     @contextmanager
     def holding(self, sql: str, **params: Any) -> Iterator[Connection]:  # noqa: ANN401
         """A transaction that has run this, and holds its locks for as long as the `with`."""

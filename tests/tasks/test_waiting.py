@@ -10,9 +10,10 @@ from bridge.adapters.runtimes.pty_waiting import LAPSE_S, Waiting
 from bridge.commands.attach_session import attach_session
 from bridge.commands.hold_session import hold_session
 from bridge.core.caller import Caller
+from bridge.core.errors import NotFound
 from bridge.core.states import Role, WaitReason
 from bridge.ports.runtime import Handed, Line, Probed, SessionRef, Waits
-from bridge.ports.tasks import TaskName
+from bridge.ports.tasks import WAKE_TASKS, TaskName
 from tasks.base import Scope
 from tasks.deliver_wake import deliver_wake
 from tests.tasks.world import World
@@ -111,3 +112,15 @@ def test_who_holds_his_session_hears_no_more_of_what_waits(world: World, scope: 
     world.due(wake_id, -0.1)
     assert deliver_wake(scope, world.workspace, wake_id, TaskName.WAKE_RECHECK_DEFERRED) == "pending: held"
     assert terminal.told[-1].again_in_s is None
+
+
+def test_a_ring_with_another_workspaces_wake_finds_nothing(world: World, scope: Scope) -> None:
+    scope.runtime = Told()  # whoever asks it to hand something over fails
+    thread = world.thread("reader")
+    wake_id = world.post(thread).wakes[0].wake_id
+    world.due(wake_id, -0.1)
+    before = world.wake(wake_id) | {"now": None}
+    for kind in sorted(WAKE_TASKS):
+        with pytest.raises(NotFound):
+            deliver_wake(scope, "ws_of_others", wake_id, kind)
+    assert world.wake(wake_id) | {"now": None} == before

@@ -32,6 +32,7 @@ PROMISED = {
     "GET /v1/threads/{thread_id}/messages/{seq}/receipts",
     "GET /v1/threads/{thread_id}/summary",
     "PUT /v1/threads/{thread_id}/cursor",
+    "GET /v1/search",
     "POST /v1/threads/{thread_id}/wakes",
     "GET /v1/inbox",
     "PUT /v1/sessions/{session_id}",
