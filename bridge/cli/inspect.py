@@ -62,16 +62,23 @@ def _lines(found: Json) -> list[str]:
 
 def _head(found: Json) -> list[str]:
     thread, now = found["thread"], found["now"]
-    marks = [name for name in ("escalated", "stalled") if thread[name]]
-    status = ", ".join([thread["status"], *marks])
+    status = thread["status"] + (", stalled" if thread["stalled"] else "")
     because = f": {why(thread['blocked_reason'])}" if thread["blocked_reason"] else ""
     turns = f"{thread['turns']} turns without progress, {thread['open_findings']} open findings"
     return [
         f"{thread['thread_id']} ({thread['type']}): {why(thread['title'])}",
         f"  status    {status}{because}",
         f"  messages  {thread['last_seq']}, {turns}",
+        *_escalation(thread["escalation"], now),
         f"  began     {ago(thread['created_at'], now)}, by {why(thread['created_by'])}",
     ]
+
+
+def _escalation(raised: Json | None, now: str) -> list[str]:
+    if raised is None:
+        return []
+    to = raised["owner"] or "any operator"
+    return [f"  escalated {ago(raised['at'], now)}, by {raised['by']} to {to}: {why(raised['reason'])}"]
 
 
 def _people(found: Json) -> list[str]:

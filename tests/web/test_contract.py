@@ -27,6 +27,8 @@ PROMISED = {
     "POST /v1/threads/{thread_id}/participants",
     "DELETE /v1/threads/{thread_id}/participants/{agent_id}",
     "POST /v1/threads/{thread_id}/status",
+    "PUT /v1/threads/{thread_id}/escalation",
+    "DELETE /v1/threads/{thread_id}/escalation",
     "POST /v1/threads/{thread_id}/messages",
     "GET /v1/threads/{thread_id}/messages",
     "GET /v1/threads/{thread_id}/messages/{seq}/receipts",
@@ -66,6 +68,7 @@ PROMISED = {
 BODIES: dict[str, dict[str, Any]] = {
     "POST /v1/threads/{thread_id}/participants": {"agent_id": "zoe"},
     "POST /v1/threads/{thread_id}/status": {"status": "blocked", "reason": "x"},
+    "PUT /v1/threads/{thread_id}/escalation": {"reason": "x"},
     "POST /v1/threads/{thread_id}/messages": {"body": "x"},
     "PUT /v1/threads/{thread_id}/cursor": {"last_read_seq": 0},
     "POST /v1/threads/{thread_id}/wakes": {"target_agent_id": "bob", "reason": "x"},
