@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 
 import structlog
 
@@ -27,13 +28,15 @@ class SecurityWatch:
         self._lock = threading.Lock()
         self._last: OrderedDict[tuple[str, str, str], float] = OrderedDict()
 
-    def note(self, deps: Deps, caller: Caller, kind: str, route: str) -> None:
+    def note(
+        self, deps: Deps, caller: Caller, kind: str, route: str, facts: Mapping[str, object] | None = None
+    ) -> None:
         """An authenticated caller was refused something that an honest one does not ask for. Never raises."""
         security_events.labels(kind, "low").inc()
         if not self._is_news((caller.workspace_id, caller.agent_id, kind)):
             return
         try:
-            record_security_event(deps, caller, kind, route)
+            record_security_event(deps, caller, kind, route, facts)
         except BridgeError as error:
             log.warning("security_event.not_stored", kind=kind, why=error.detail)
 

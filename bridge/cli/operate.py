@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from bridge.cli.connection import AsJson, Data, TokenPath, Url, connect, show
-from bridge.cli.words import why
+from bridge.cli.words import counted, why
 
 Json = dict[str, Any]
 OVERRIDE = "human_override:"
@@ -71,7 +71,7 @@ def override_close_thread(
         raise typer.BadParameter(detail, param_hint="--reason")
     with connect(data, url, token_file) as client:
         answer = client.set_status(thread_id, "closed", reason)
-    text = f"closed: {thread_id}, with {answer['open_findings']} open findings"
+    text = f"closed: {thread_id}, with {counted(answer['open_findings'], 'open finding')}"
     show(answer, as_json=as_json, text=text)
 
 
@@ -79,8 +79,13 @@ def _escalated(answer: Json) -> list[str]:
     raised, thread_id = answer["escalation"], answer["thread_id"]
     owner = raised["owner"]
     lines = [f"escalated to {owner or 'any operator'} and {answer['status']}: {why(raised['reason'])}"]
-    if owner is not None and owner not in [one["agent_id"] for one in answer["participants"]]:
-        lines.append(f"{owner} takes no part in the thread, and is told by a notice in its inbox")
+    if owner is not None:
+        takes_part = owner in [one["agent_id"] for one in answer["participants"]]
+        lines.append(
+            f"{owner} is told in the thread; a human is woken now, an agent once it is unblocked"
+            if takes_part
+            else f"{owner} takes no part in the thread, and is told by a notice in its inbox"
+        )
     return [
         *lines,
         f"how it stands: bridge inspect-thread --thread-id {thread_id}",

@@ -162,8 +162,8 @@ def summarise(facts: ThreadFacts, max_messages: int = MESSAGES_DEFAULT) -> Summa
 def in_brief(summary: Summary) -> tuple[str, ...]:
     """A summary in a few lines, for a message of ours: what others wrote is quoted, and where to read all of it."""
     marks = ", no progress for long" if summary.stalled else ""
-    counted = f"{len(summary.open_findings)} open findings, {len(summary.decisions)} decisions"
-    lines = [f"{summary.status}{marks}, {summary.last_seq} messages, {counted}"]
+    counted = f"open findings: {len(summary.open_findings)}, decisions: {len(summary.decisions)}"
+    lines = [f"{summary.status}{marks}, messages: {summary.last_seq}, {counted}"]
     for one in summary.open_findings[:BRIEF_FINDINGS_MAX]:
         place = f"{one.file or ''}{f':{one.line}' if one.line is not None else ''}"
         lines.append(f"finding {label(one.finding_id)} ({one.status}, seq {one.opened_seq}):")

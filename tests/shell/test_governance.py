@@ -92,7 +92,7 @@ def test_an_owner_that_takes_part_is_woken_and_reads_how_the_thread_stands(
     said = world.owner.one("SELECT sender_agent_id, to_agents, body FROM messages WHERE kind = 'system'")
     assert (said["sender_agent_id"], said["to_agents"]) == ("wakebridge", ["carol"])
     assert said["body"].startswith(
-        "chief escalated the thread to carol: who is right?\nactive, 1 messages, 1 open"
+        "chief escalated the thread to carol: who is right?\nactive, messages: 1, open"
     )
     assert "finding f1 (open, seq 1):\n> a.py:7 off by one" in said["body"]
     woken = world.owner.rows("SELECT agent_id FROM wakes WHERE target_seq = 2")

@@ -75,7 +75,7 @@ def test_each_operator_command_works_by_its_name_and_is_audited_with_the_operato
     assert (code, out) == (0, f"active: {thread}\n")
 
     code, out, _ = bridge("override-close-thread", *named, "--reason", "human_override: shipped without it")
-    assert (code, out) == (0, f"closed: {thread}, with 1 open findings\n")
+    assert (code, out) == (0, f"closed: {thread}, with 1 open finding\n")
 
     rows = owner.rows(AUDITED, t=thread)
     assert {row["actor"] for row in rows} == {"olivia"}

@@ -33,6 +33,7 @@ from web.schemas.thread import (
     "/v1/threads",
     Action.CREATE_THREAD,
     body=CreateThread,
+    screened=True,
     answer=ThreadAnswer,
     status=201,
     idempotent=True,
@@ -107,6 +108,7 @@ def remove(call: Call[NoBody, NoQuery]) -> ThreadAnswer:
     "/v1/threads/{thread_id}/status",
     Action.RESOLVE,
     body=SetStatus,
+    screened=True,
     answer=ThreadAnswer,
     own=Own.BY_COMMAND,
     codes=("INVALID_TRANSITION", "CONFLICT", "INSUFFICIENT_AUTHORITY"),
@@ -131,6 +133,7 @@ def set_status(call: Call[SetStatus, NoQuery]) -> ThreadAnswer:
     "/v1/threads/{thread_id}/escalation",
     Action.ESCALATE,
     body=Escalate,
+    screened=True,
     answer=EscalatedAnswer,
     codes=("THREAD_NOT_OPEN", "INSUFFICIENT_AUTHORITY", "CONFLICT"),
 )
@@ -150,6 +153,7 @@ def escalate(call: Call[Escalate, NoQuery]) -> EscalatedAnswer:
     "/v1/threads/{thread_id}/escalation",
     Action.ESCALATE,
     query=EndEscalationQuery,
+    screened=True,
     answer=ThreadAnswer,
     codes=("INVALID_TRANSITION", "INSUFFICIENT_AUTHORITY", "CONFLICT"),
 )

@@ -10,7 +10,19 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from bridge.core.states import MessageKind
-from web.schemas.base import LIMIT_MAX, WAIT_S_MAX, Answer, Moment, Name, Part, Query, Request, RoleLabel, Seq
+from web.schemas.base import (
+    LIMIT_MAX,
+    WAIT_S_MAX,
+    Answer,
+    Moment,
+    Name,
+    Part,
+    Query,
+    Request,
+    RoleLabel,
+    ScreenedAnswer,
+    Seq,
+)
 
 RECIPIENTS_MAX = 1000
 Line = Annotated[str, StringConstraints(min_length=1, max_length=512)]
@@ -116,7 +128,7 @@ class OpenedWake(Answer):
     state: str
 
 
-class PostedAnswer(Answer):
+class PostedAnswer(ScreenedAnswer):
     """The message is stored, and will wake these."""
 
     message_id: str

@@ -7,7 +7,18 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from bridge.core.states import ThreadStatus, ThreadType
-from web.schemas.base import Answer, Moment, Name, Paged, Part, Query, Reason, Request, RoleLabel
+from web.schemas.base import (
+    Answer,
+    Moment,
+    Name,
+    Paged,
+    Part,
+    Query,
+    Reason,
+    Request,
+    RoleLabel,
+    ScreenedAnswer,
+)
 from web.schemas.summary import SummaryAnswer
 
 Title = Annotated[
@@ -109,7 +120,7 @@ class ThreadLineAnswer(Answer):
     unread: int | None
 
 
-class ThreadAnswer(ThreadLineAnswer):
+class ThreadAnswer(ThreadLineAnswer, ScreenedAnswer):
     """A thread with everybody who takes part."""
 
     participants: list[ParticipantAnswer]
