@@ -17,6 +17,7 @@ from bridge.adapters.celery_gateway import CeleryGateway, Publisher
 from bridge.adapters.figures import Scraped
 from bridge.adapters.ids import Uuid7Ids
 from bridge.adapters.policies import CachedPolicies, read_policy
+from bridge.adapters.secret_patterns import SecretPatterns
 from bridge.adapters.tokens import JwtTokens, tokens_of
 from bridge.config import Settings
 from bridge.db.deps import Deps
@@ -85,7 +86,15 @@ def build(settings: Settings, *, process: Process) -> Container:
     gateway = CeleryGateway(Publisher(settings, keeping.host_names), keeping)
     seed = read_policy(settings.policy_file)
     policies = CachedPolicies(policy_loader(db, seed), seed)
-    deps = Deps(db=db, ids=ids, gateway=gateway, policies=policies, settings=settings, figures=Scraped())
+    deps = Deps(
+        db=db,
+        ids=ids,
+        gateway=gateway,
+        policies=policies,
+        settings=settings,
+        figures=Scraped(),
+        secrets=SecretPatterns(),
+    )
     return Container(
         settings=settings,
         process=process,

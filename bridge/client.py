@@ -160,11 +160,24 @@ class Client:
 
     def thread(self, thread_id: str) -> dict[str, Any]:
         """Read a thread."""
-        return self.call("GET", f"/v1/threads/{thread_id}")
+        return self.call("GET", f"/v1/threads/{quote(thread_id, safe='')}")
 
-    def set_status(self, thread_id: str, status: str, reason: str) -> dict[str, Any]:
-        """Ask for a status."""
-        return self.call("POST", f"/v1/threads/{thread_id}/status", json={"status": status, "reason": reason})
+    def set_status(
+        self, thread_id: str, status: str, reason: str, *, expected: str | None = None
+    ) -> dict[str, Any]:
+        """Ask for a status; with `expected`, only if it is that now."""
+        body = {"status": status, "reason": reason} | ({"expected": expected} if expected else {})
+        return self.call("POST", f"/v1/threads/{quote(thread_id, safe='')}/status", json=body)
+
+    def escalate(self, thread_id: str, reason: str, owner: str | None = None) -> dict[str, Any]:
+        """Say that somebody has to decide: `owner`, or any operator."""
+        body = {"reason": reason} | ({"owner_agent_id": owner} if owner else {})
+        return self.call("PUT", f"/v1/threads/{quote(thread_id, safe='')}/escalation", json=body)
+
+    def end_escalation(self, thread_id: str, reason: str) -> dict[str, Any]:
+        """Say that it is decided."""
+        path = f"/v1/threads/{quote(thread_id, safe='')}/escalation"
+        return self.call("DELETE", path, params={"reason": reason})
 
     def post(self, thread_id: str, body: str, *, key: str | None = None, **fields: Any) -> dict[str, Any]:  # noqa: ANN401
         """Post a message; `fields` are the API's (to, to_role, kind, event, in_reply_to, last_read_seq, ...)."""

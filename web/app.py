@@ -9,24 +9,29 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import structlog
 from flask import Flask, Response, request
 from gunicorn.http.errors import ParseException
+from pydantic import BaseModel
+from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import HTTPException
 
 import web.api
-from bridge.adapters.metrics import http_duration, http_requests
+from bridge.adapters.metrics import http_duration, http_requests, security_events
 from bridge.adapters.timing import stopwatch
-from bridge.config import Settings
 from bridge.core.caller import Caller
+from bridge.core.content import Redaction, Screened, screen
 from bridge.core.errors import (
     BridgeError,
     Forbidden,
     InvalidArgument,
     NotFound,
     OutOfScopeWorkspace,
+    SecretFound,
     Unauthorized,
 )
 from bridge.core.names import KEY_PATTERN, NAME_PATTERN, fits
@@ -37,6 +42,7 @@ from web.headers import secure
 from web.health import plain_views
 from web.parsing import Parsed, check_media_type, parse, parse_query
 from web.routing import TABLE, Call, NoBody, NoQuery, Reply, Route, Services
+from web.schemas.base import RedactedAnswer
 
 log = structlog.get_logger("web")
 DRAINED_BYTES_MAX = 8 * 1024 * 1024
@@ -135,7 +141,14 @@ def _serve(services: Services, route: Route, path: dict[str, str], rid: str) -> 
     except (Forbidden, NotFound) as error:
         services.watch.denied(services.deps, caller, route, path, error)
         raise
+    except SecretFound as error:
+        services.watch.secret(services.deps, caller, route, error)
+        raise
     reply = answer if isinstance(answer, Reply) else Reply(answer)
+    if call.redacted:
+        told = [RedactedAnswer.model_validate(one) for one in call.redacted]
+        reply = replace(reply, body=reply.body.model_copy(update={"redacted": told}))
+        security_events.labels("secret_redacted", "low").inc(len(told))
     status = 200 if reply.replayed else reply.status or route.status
     response = Response(reply.body.model_dump_json(), status=status, content_type="application/json")
     if reply.replayed:
@@ -160,27 +173,44 @@ def _call(
         raise NotFound
     nothing: Call[Any, Any] = Call(services, claims, caller, path, NoBody(), NoQuery())
     authorise(nothing, route)
-    parsed = _body(services.settings, route, claims)
+    parsed = _body(services, route, claims)
+    query, redacted = _query(services, route, claims.workspace_id)
     return Call(
         services=services,
         claims=claims,
         caller=caller,
         path=path,
         body=parsed.body,
-        query=parse_query(route.query, request.args),
+        query=query,
         key=_key() if route.idempotent else None,
         unknown=parsed.unknown,
+        redacted=(*parsed.redacted, *redacted),
     )
 
 
-def _body(settings: Settings, route: Route, claims: Claims) -> Parsed:
+def _body(services: Services, route: Route, claims: Claims) -> Parsed:
+    settings = services.settings
     if route.method not in WITH_BODY:
         return Parsed(NoBody(), {})
     raw = _received(settings.request_bytes_max + 1)
     if raw.strip() or route.body is not None:
         check_media_type(request.content_type)
     bounds = {"bytes_max": settings.request_bytes_max, "nesting_max": settings.nesting_max}
-    return parse(route.body or NoBody, raw, claims, **bounds)
+    checked = partial(_screened, services, claims.workspace_id) if route.screened else Screened
+    return parse(route.body or NoBody, raw, claims, checked, **bounds)
+
+
+def _query(services: Services, route: Route, workspace_id: str) -> tuple[BaseModel, tuple[Redaction, ...]]:
+    query = parse_query(route.query, request.args)
+    if not route.screened or route.query is NoQuery:
+        return query, ()
+    screened = _screened(services, workspace_id, request.args.to_dict())
+    return parse_query(route.query, MultiDict(screened.said)), screened.redacted
+
+
+def _screened(services: Services, workspace_id: str, said: dict[str, Any]) -> Screened:
+    deps = services.deps
+    return screen(said, deps.policies.current(workspace_id).content_filter, deps.secrets.find)
 
 
 def _received(bytes_max: int) -> bytes:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 from werkzeug.datastructures import MultiDict
 from werkzeug.http import parse_options_header
 
+from bridge.core.content import Redaction, Screened
 from bridge.core.errors import ClaimMismatch, InvalidArgument, PayloadTooLarge, UnsupportedMediaType
 from bridge.ports.tokens import Claims
 
@@ -35,6 +36,11 @@ class Parsed:
 
     body: BaseModel
     unknown: Mapping[str, Any]
+    redacted: tuple[Redaction, ...] = ()
+
+
+Screen = Callable[[dict[str, Any]], Screened]
+"""The content filter, as it stands for this caller."""
 
 
 def check_media_type(content_type: str | None) -> None:
@@ -67,17 +73,27 @@ def read_object(raw: bytes, *, bytes_max: int, nesting_max: int) -> dict[str, An
     return found
 
 
-def parse(model: type[BaseModel], raw: bytes, claims: Claims, *, bytes_max: int, nesting_max: int) -> Parsed:
-    """The body as `model`. Raises InvalidArgument, ClaimMismatch, PayloadTooLarge."""
+def parse(
+    model: type[BaseModel],
+    raw: bytes,
+    claims: Claims,
+    screen: Screen = Screened,
+    /,
+    *,
+    bytes_max: int,
+    nesting_max: int,
+) -> Parsed:
+    """The body as `model`, once `screen` has let it pass. Raises InvalidArgument, ClaimMismatch, PayloadTooLarge."""
     said = read_object(raw, bytes_max=bytes_max, nesting_max=nesting_max) if raw.strip() else {}
-    said = _without_claims(model, said, claims)
+    screened = screen(_without_claims(model, said, claims))
+    said = screened.said
     unknown: dict[str, Any] = {}
     if _is_later(said.get("schema_version")):
         unknown = {name: value for name, value in said.items() if name not in model.model_fields}
         said = {name: value for name, value in said.items() if name not in unknown}
     try:
         # Through JSON again: strict models take strings for enums and times from JSON alone.
-        return Parsed(model.model_validate_json(json.dumps(said)), unknown)
+        return Parsed(model.model_validate_json(json.dumps(said)), unknown, screened.redacted)
     except ValidationError as error:
         raise invalid(error) from error
 

@@ -3,6 +3,8 @@
 Rules of this file:
 
 - One decorator registers a route, and every route has an action: no call of this table is open to everybody.
+- Where others will read what the call says, `screened` has the content filter look at it first; its answer is a
+  ScreenedAnswer, which tells what was redacted.
 - Where the role's grant holds only in own threads, `own` says who asks: the dispatcher, by the path's thread_id,
   before the handler runs; or the command or query, which refuses strangers or shows only what is the caller's.
 """
@@ -24,6 +26,7 @@ from bridge.bootstrap import Deps
 from bridge.config import Settings
 from bridge.core.authority import Action
 from bridge.core.caller import Caller
+from bridge.core.content import Redaction
 from bridge.ports.tokens import Claims
 from web.watch import SecurityWatch
 
@@ -44,7 +47,7 @@ class Services:
 
 @dataclass(frozen=True)
 class Call(Generic[B, Q]):
-    """One authenticated request, parsed. `unknown`: fields of a later schema version."""
+    """One authenticated request, parsed. `unknown`: fields of a later schema version; `redacted`: secrets taken out."""
 
     services: Services
     claims: Claims
@@ -54,6 +57,7 @@ class Call(Generic[B, Q]):
     query: Q
     key: str | None = None
     unknown: Mapping[str, Any] = field(default_factory=dict)
+    redacted: tuple[Redaction, ...] = ()
 
     @property
     def deps(self) -> Deps:
@@ -127,6 +131,7 @@ class Route:
     codes: tuple[str, ...] = ()
     own: Own = Own.BY_PATH
     deprecated: Deprecated | None = None
+    screened: bool = False
 
     @property
     def name(self) -> str:

@@ -23,7 +23,7 @@ from bridge.bootstrap import Deps
 from bridge.commands.record_security_event import record_security_event
 from bridge.core.authority import AUTHORITY, Action, Grant
 from bridge.core.caller import Caller
-from bridge.core.errors import BridgeError, Forbidden
+from bridge.core.errors import BridgeError, Forbidden, SecretFound
 from bridge.core.names import NAME_PATTERN, fits
 
 log = structlog.get_logger("web")
@@ -82,13 +82,22 @@ class SecurityWatch:
         trace = _trace(caller, route, path, error)
         self._count(kind)
         log.warning("policy.denied", **trace)
+        self._audit(deps, caller, kind, trace)
+
+    def secret(self, deps: Deps, caller: Caller, route: Asked, error: SecretFound) -> None:
+        """What an agent wrote was refused for a secret in it: the facts say where and of what kind. Never raises."""
+        self._count("secret_refused")
+        said = {"route": f"{route.method} {route.path}", "session_id": caller.session_id, "jti": caller.jti}
+        self._audit(deps, caller, "secret_refused", said | error.facts)
+
+    def _audit(self, deps: Deps, caller: Caller, kind: str, facts: Mapping[str, Any]) -> None:
         told = self._due((caller.workspace_id, caller.agent_id, kind))
         if told is None:
             return
         left_out = told.left_out
         try:
             stored = record_security_event(
-                deps, caller, kind, trace | {"left_out": left_out}, quiet_s=QUIET_S
+                deps, caller, kind, {**facts, "left_out": left_out}, quiet_s=QUIET_S
             )
         except BridgeError as unavailable:
             stored = False

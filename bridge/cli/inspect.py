@@ -11,7 +11,7 @@ import typer
 
 from bridge.cli.connection import AsJson, Data, TokenPath, Url, connect, show
 from bridge.cli.standing import stands
-from bridge.cli.words import ago, columns, why
+from bridge.cli.words import ago, columns, counted, why
 from bridge.client import Client
 from bridge.core.quoting import harmless
 
@@ -62,16 +62,24 @@ def _lines(found: Json) -> list[str]:
 
 def _head(found: Json) -> list[str]:
     thread, now = found["thread"], found["now"]
-    marks = [name for name in ("escalated", "stalled") if thread[name]]
-    status = ", ".join([thread["status"], *marks])
+    status = thread["status"] + (", stalled" if thread["stalled"] else "")
     because = f": {why(thread['blocked_reason'])}" if thread["blocked_reason"] else ""
-    turns = f"{thread['turns']} turns without progress, {thread['open_findings']} open findings"
+    turns = counted(thread["turns"], "turn") + " without progress"
+    findings = counted(thread["open_findings"], "open finding")
     return [
         f"{thread['thread_id']} ({thread['type']}): {why(thread['title'])}",
         f"  status    {status}{because}",
-        f"  messages  {thread['last_seq']}, {turns}",
+        f"  messages  {thread['last_seq']}, {turns}, {findings}",
+        *_escalation(thread["escalation"], now),
         f"  began     {ago(thread['created_at'], now)}, by {why(thread['created_by'])}",
     ]
+
+
+def _escalation(raised: Json | None, now: str) -> list[str]:
+    if raised is None:
+        return []
+    to = raised["owner"] or "any operator"
+    return [f"  escalated {ago(raised['at'], now)}, by {raised['by']} to {to}: {why(raised['reason'])}"]
 
 
 def _people(found: Json) -> list[str]:
@@ -87,7 +95,7 @@ def _messages(found: Json) -> list[str]:
     for one in found["messages"]:
         kind = (one.get("event") or {}).get("type")
         what = f" [{harmless(str(kind), 64)}]" if kind else ""
-        body = harmless(one["body"] or "", BODY_CHARS_MAX)
+        body = harmless(" ".join((one["body"] or "").split()), BODY_CHARS_MAX)
         lines.append(
             f"  {one['seq']} {one['sender_agent_id']}{what} {ago(one['created_at'], found['now'])}: {body}".rstrip()
         )

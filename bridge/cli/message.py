@@ -40,9 +40,17 @@ def post(
         fields |= {"kind": "event", "event": found}
     with connect(data, url, token_file) as client:
         answer = client.post(thread_id, sys.stdin.read() if body == "-" else body, key=key, **fields)
+    show(answer, as_json=as_json, text="\n".join(_posted(thread_id, answer)))
+
+
+def _posted(thread_id: str, answer: dict[str, Any]) -> list[str]:
     woken = ", ".join(f"{wake['agent_id']} ({wake['state']})" for wake in answer.get("wakes", []))
-    text = f"posted {answer['seq']} in {thread_id}; " + (f"wakes: {woken}" if woken else "nobody is woken")
-    show(answer, as_json=as_json, text=text)
+    wakes = f"wakes: {woken}" if woken else "nobody is woken"
+    taken = [
+        f"taken out by the content filter: {why(one['path'])} ({one['kind']})"
+        for one in answer.get("redacted", [])
+    ]
+    return [f"posted {answer['seq']} in {thread_id}; {wakes}", *taken]
 
 
 def read(

@@ -111,6 +111,8 @@ def parse_number(text: str) -> tuple[str, Any]:
         return name, value.lower() in YES
     if isinstance(usual, list):
         return name, [word.strip() for word in value.split(",") if word.strip() not in ("", "-")]
+    if isinstance(usual, str):
+        return name, value
     return name, _number(name, value)
 
 

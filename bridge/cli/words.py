@@ -30,6 +30,11 @@ def columns(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
+def counted(number: int, noun: str) -> str:
+    """So many of them: `1 open finding`, `2 open findings`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def span(seconds: float) -> str:
     """A stretch of time: 0.4 s, 12 s, 3 min 5 s, 2 h 10 min, 3 days."""
     if abs(seconds) < 10:  # noqa: PLR2004  tenths are worth reading there, and nowhere else

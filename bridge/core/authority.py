@@ -32,6 +32,7 @@ class Action(StrEnum):
     RESOLVE = "resolve"
     BLOCK = "block, unblock"
     CLOSE = "close"
+    ESCALATE = "escalate"
     TRIGGER = "trigger a wake"
     CANCEL_WAKE = "cancel a wake"
     FORCE_WAKE = "force a wake"
@@ -63,6 +64,7 @@ _TABLE: dict[Action, tuple[Grant, Grant, Grant, Grant, Grant]] = {
     Action.RESOLVE: (OWN, Y, Y, N, N),
     Action.BLOCK: (N, Y, Y, N, N),
     Action.CLOSE: (N, Y, Y, N, N),
+    Action.ESCALATE: (N, Y, Y, N, N),
     Action.TRIGGER: (OWN, Y, Y, N, N),
     Action.CANCEL_WAKE: (OWN, Y, Y, N, N),
     Action.FORCE_WAKE: (N, N, Y, N, N),

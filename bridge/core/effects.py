@@ -93,13 +93,14 @@ class OpenNext:
 class Notify:
     """Tell the operators, and the sender, in words; notices are grouped by `cause`.
 
-    `loop` names the kind of circle, or standstill, that was found.
+    `loop` names the kind of circle, or standstill, that was found; `also` one more who is told.
     """
 
     cause: str
     text: str
     tell_sender: bool = True
     loop: str | None = None
+    also: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +129,11 @@ class OpenUnread:
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Store a system message in the thread, so that everyone there reads why."""
+    """Store a system message in the thread, so that everyone there reads why; it is for `to`, whom it may wake."""
 
     text: str
+    to: str | None = None
+    wakes: bool = False
 
 
 Effect = (

@@ -3,6 +3,7 @@
     BridgeError
     ├── CallerError            the caller can mend it
     │   ├── InvalidArgument    INVALID_ARGUMENT
+    │   │   └── SecretFound    INVALID_ARGUMENT, by the content filter
     │   ├── Unauthorized       UNAUTHORIZED
     │   │   ├── TokenExpired   TOKEN_EXPIRED
     │   │   └── TokenRevoked   TOKEN_REVOKED
@@ -58,6 +59,10 @@ class InvalidArgument(CallerError):
     def __init__(self, detail: str | None = None, *, path: str = "", **facts: object) -> None:
         super().__init__(detail, **facts)
         self.errors = [{"path": path, "message": self.detail}]
+
+
+class SecretFound(InvalidArgument):
+    """What was written has a secret in it, and the policy lets none through."""
 
 
 class Unauthorized(CallerError):

@@ -14,7 +14,9 @@ KEY_PATTERN = r"^[\x21-\x7e]{1,255}$"
 """Idempotency keys."""
 TRACEPARENT_PATTERN = r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
 
-RESERVED = frozenset({"wakebridge"})
+BRIDGE = "wakebridge"
+"""The bridge itself, where it says or does something of its own."""
+RESERVED = frozenset({BRIDGE})
 """Senders of the server's own: no agent has such a name."""
 
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from datetime import timedelta
 from typing import Any
 
+from bridge.core.content import ContentFilter
 from bridge.core.errors import InvalidArgument
 from bridge.core.states import Rung
 
@@ -93,6 +94,7 @@ class Policy:
     slow_s: float = 30.0
     stall_after_s: float = 3600.0
     tick_s: float = 5.0
+    content_filter: ContentFilter = ContentFilter.OFF  # what is done with secrets in what agents write
     version: int = 1
 
     def limits(self, rung: Rung) -> RungLimits:
@@ -192,7 +194,7 @@ def _numbers(value: Policy | RungLimits, prefix: str) -> list[tuple[str, float]]
         name, inner = f"{prefix}{item.name}", getattr(value, item.name)
         if isinstance(inner, RungLimits):
             found += _numbers(inner, f"{name}.")
-        elif not isinstance(inner, (bool, tuple)):
+        elif not isinstance(inner, (bool, tuple, str)):
             found.append((name, float(inner)))
     return found
 
@@ -215,6 +217,8 @@ def _coerce(old: Any, value: Any, where: str) -> Any:  # noqa: ANN401  JSON, che
         return _overlay(old, value, f"{where}.")
     if isinstance(old, tuple):
         return _names(value, where)
+    if isinstance(old, ContentFilter):
+        return _filter(value, where)
     wanted: tuple[type, ...] = (
         (bool,) if isinstance(old, bool) else (int,) if isinstance(old, int) else (int, float)
     )
@@ -225,6 +229,12 @@ def _coerce(old: Any, value: Any, where: str) -> Any:  # noqa: ANN401  JSON, che
         raise InvalidArgument(f"{where} must be a number from 0 to {NUMBER_MAX:g}", path=where)
     number: Any = value
     return float(number) if isinstance(old, float) else number
+
+
+def _filter(value: Any, where: str) -> ContentFilter:  # noqa: ANN401  JSON, checked here
+    if not isinstance(value, str) or value not in list(ContentFilter):
+        raise InvalidArgument(f"{where} must be {' or '.join(ContentFilter)}", path=where)
+    return ContentFilter(value)
 
 
 def _names(value: Any, where: str) -> tuple[str, ...]:  # noqa: ANN401  JSON, checked here

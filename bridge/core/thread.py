@@ -2,6 +2,9 @@
 
 A *turn* is a message by another sender than the one before. *Progress* (a status change, an event that is no repeat,
 a human's message) sets the turns back. A finding's fingerprint is its event type, file, line and normalised text.
+
+An escalation says that somebody has to decide; it changes no status. Closing ends it. Whoever raised or owns it, and
+every operator, reassigns or ends it: else a coordinator could end it, and then close what is disputed.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from bridge.core.errors import (
     InvalidTransition,
     ThreadNotOpen,
 )
+from bridge.core.names import BRIDGE
 from bridge.core.policy import Policy
 from bridge.core.states import (
     FindingStatus,
@@ -39,6 +43,16 @@ LEGAL_STATUS: dict[ThreadStatus, frozenset[ThreadStatus]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Escalation:
+    """Somebody has to decide: `owner`, or any operator where it is None. Who asked for that, why and when."""
+
+    by: str
+    owner: str | None
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Thread:
     """One thread: its status and its counters."""
 
@@ -52,10 +66,15 @@ class Thread:
     last_sender: str | None
     progress_at: datetime
     open_findings: int = 0
-    escalated: bool = False
+    escalation: Escalation | None = None
     stalled: bool = False
     last_commit: str | None = None
     blocked_reason: str | None = None
+
+    @property
+    def escalated(self) -> bool:
+        """Whether somebody has to decide."""
+        return self.escalation is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +109,40 @@ class StatusAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnerFacts:
+    """Whether the owner that is named reads the thread, and whether a blocked thread wakes it."""
+
+    takes_part: bool
+    is_human: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EscalationAsked:
+    """Somebody asks for a decision, or for another owner of it. `about`: how the thread stands, in a few lines."""
+
+    by: str
+    role: Role
+    reason: str
+    owner: str | None = None
+    owner_facts: OwnerFacts = OwnerFacts(takes_part=False, is_human=False)
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EscalationEnded:
+    """Somebody says that it is decided."""
+
+    by: str
+    role: Role
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class StallChecked:
     """The beat tick looks for what no post can find: open findings with no progress."""
 
 
-Event = Posted | StatusAsked | StallChecked
+Event = Posted | StatusAsked | EscalationAsked | EscalationEnded | StallChecked
 EVENTS: tuple[type[Any], ...] = tuple(Event.__args__)
 
 
@@ -203,7 +251,7 @@ def _status(thread: Thread, event: StatusAsked, policy: Policy, now: datetime) -
     if event.status is thread.status:
         return Decision(thread)
     if event.status not in LEGAL_STATUS[thread.status]:
-        raise InvalidTransition(f"a thread that is {thread.status} cannot become {event.status}")
+        raise InvalidTransition(_cannot_become(thread.status, event.status))
     _check_close(thread, event)
     after = replace(thread, status=event.status, turns=0, progress_at=now, stalled=False, blocked_reason=None)
     said = Say(f"{event.by} set the thread to {event.status}: {event.reason}")
@@ -212,10 +260,16 @@ def _status(thread: Thread, event: StatusAsked, policy: Policy, now: datetime) -
         note = Notify(f"blocked:{thread.thread_id}", f"blocked by {event.by}: {event.reason}")
         return Decision(blocked, (said, CancelWakes(f"the thread was blocked: {event.reason}"), note))
     if event.status is S.CLOSED:
+        after = replace(after, escalation=None)
         return Decision(after, (said, CancelWakes(f"the thread was closed: {event.reason}")))
     if event.status is S.ACTIVE and thread.status is S.BLOCKED:
         return Decision(after, (said, OpenUnread()))
     return Decision(after, (said,))
+
+
+def _cannot_become(old: ThreadStatus, new: ThreadStatus) -> str:
+    legal = " or ".join(status for status in S if status in LEGAL_STATUS[old])
+    return f"a thread that is {old} cannot become {new}" + (f", only {legal}" if legal else ": that is final")
 
 
 def _check_close(thread: Thread, event: StatusAsked) -> None:
@@ -226,13 +280,54 @@ def _check_close(thread: Thread, event: StatusAsked) -> None:
         raise InsufficientAuthority("give a reason")
 
 
+def _escalate(thread: Thread, event: EscalationAsked, policy: Policy, now: datetime) -> Decision:
+    """A notice to the operators and the owner; in the thread a message, which wakes an owner that takes part."""
+    del policy
+    old = thread.escalation
+    if old is not None:
+        if (old.owner, old.reason) == (event.owner, event.reason):
+            return Decision(thread)
+        _check_escalation(old, event.by, event.role)
+    after = replace(thread, escalation=Escalation(event.by, event.owner, event.reason, now))
+    to = f" to {event.owner}" if event.owner else ""
+    text = f"{event.by} escalated the thread{to}: {event.reason}"
+    facts = event.owner_facts
+    addressed = event.owner if facts.takes_part else None
+    wakes = facts.takes_part and (facts.is_human or thread.status is not S.BLOCKED)
+    said = Say(f"{text}\n{event.about}" if event.about else text, to=addressed, wakes=wakes)
+    note = Notify(f"escalated:{thread.thread_id}", text, tell_sender=False, also=event.owner)
+    return Decision(after, (said, note))
+
+
+def _escalate_closed(thread: Thread, event: EscalationAsked, policy: Policy, now: datetime) -> Decision:
+    del event, policy, now
+    raise ThreadNotOpen(thread_id=thread.thread_id)
+
+
+def _end_escalation(thread: Thread, event: EscalationEnded, policy: Policy, now: datetime) -> Decision:
+    del policy, now
+    if thread.escalation is None:
+        raise InvalidTransition("the thread is not escalated", thread_id=thread.thread_id)
+    _check_escalation(thread.escalation, event.by, event.role)
+    said = Say(f"{event.by} ended the escalation" + (f": {event.reason}" if event.reason else ""))
+    return Decision(replace(thread, escalation=None), (said,))
+
+
+def _check_escalation(escalation: Escalation, by: str, role: Role) -> None:
+    if role is not Role.OPERATOR and by not in (escalation.by, escalation.owner):
+        raise InsufficientAuthority(
+            f"{escalation.by} escalated the thread: an operator reassigns or ends that, or who raised or owns it"
+        )
+
+
 def _stall(thread: Thread, event: StallChecked, policy: Policy, now: datetime) -> Decision:
     del event
     quiet = now - thread.progress_at
     if thread.open_findings == 0 or thread.stalled or quiet < timedelta(seconds=policy.stall_after_s):
         return Decision(thread)
     text = f"{thread.open_findings} open findings and no progress for {quiet.total_seconds():.0f} s"
-    stalled = replace(thread, stalled=True, escalated=True)
+    raised = thread.escalation or Escalation(BRIDGE, None, text, now)
+    stalled = replace(thread, stalled=True, escalation=raised)
     note = Notify(f"stalled:{thread.thread_id}", text, tell_sender=False, loop="stall")
     return Decision(stalled, (note,))
 
@@ -252,6 +347,14 @@ TRANSITIONS: dict[tuple[ThreadStatus, type[Any]], Rule] = {
     (S.RESOLVED, StatusAsked): _status,
     (S.BLOCKED, StatusAsked): _status,
     (S.CLOSED, StatusAsked): _status,
+    (S.ACTIVE, EscalationAsked): _escalate,
+    (S.RESOLVED, EscalationAsked): _escalate,
+    (S.BLOCKED, EscalationAsked): _escalate,
+    (S.CLOSED, EscalationAsked): _escalate_closed,
+    (S.ACTIVE, EscalationEnded): _end_escalation,
+    (S.RESOLVED, EscalationEnded): _end_escalation,
+    (S.BLOCKED, EscalationEnded): _end_escalation,
+    (S.CLOSED, EscalationEnded): _end_escalation,
     (S.ACTIVE, StallChecked): _stall,
     (S.RESOLVED, StallChecked): _nothing,
     (S.BLOCKED, StallChecked): _nothing,

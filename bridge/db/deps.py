@@ -12,6 +12,7 @@ from bridge.core.errors import Conflict, Unavailable
 from bridge.db.gate import ThreadGate
 from bridge.db.uow import Database, UnitOfWork
 from bridge.db.wake_record import rouse
+from bridge.ports.content import NoSecrets, SecretFinder
 from bridge.ports.figures import Figures, Uncounted
 from bridge.ports.gateway import Ring, TaskGateway
 from bridge.ports.ids import IdSource
@@ -29,6 +30,7 @@ class Deps:
     settings: Settings
     gate: ThreadGate = field(default_factory=ThreadGate)
     figures: Figures = field(default_factory=Uncounted)
+    secrets: SecretFinder = field(default_factory=NoSecrets)
 
     @contextmanager
     def unit(

@@ -21,8 +21,9 @@ from sqlalchemy import (
     text,
 )
 
+from bridge.core.names import BRIDGE
 from bridge.core.states import FindingStatus, MessageKind, ThreadStatus, ThreadType
-from bridge.core.thread import Thread
+from bridge.core.thread import Escalation, Thread
 from bridge.db.base import audit_head, json_column, metadata, one_of, when, workspace
 
 threads = Table(
@@ -40,6 +41,10 @@ threads = Table(
     when("progress_at"),
     Column("open_findings", Integer, nullable=False, server_default="0"),
     Column("escalated", Boolean, nullable=False, server_default=text("false")),
+    Column("escalated_by", Text),
+    Column("escalated_to", Text),
+    Column("escalated_why", Text),
+    when("escalated_at", nullable=True),
     Column("stalled", Boolean, nullable=False, server_default=text("false")),
     Column("last_commit", Text),
     Column("blocked_reason", Text),
@@ -50,6 +55,11 @@ threads = Table(
     when("updated_at"),
     one_of("status", ThreadStatus),
     one_of("type", ThreadType),
+    CheckConstraint(
+        "(escalated_by IS NULL) = (escalated_why IS NULL) AND (escalated_by IS NULL) = (escalated_at IS NULL)"
+        " AND (escalated_to IS NULL OR escalated_by IS NOT NULL) AND (escalated_by IS NULL OR escalated)",
+        name="escalation",
+    ),
     CheckConstraint("last_seq >= 0 AND turns >= 0 AND open_findings >= 0", name="counters"),
     Index("ix_threads_workspace_created", "workspace_id", "created_at", "thread_id"),
     Index(
@@ -156,15 +166,24 @@ def to_core(row: RowMapping) -> Thread:
         last_sender=row["last_sender"],
         progress_at=row["progress_at"],
         open_findings=row["open_findings"],
-        escalated=row["escalated"],
+        escalation=escalation_of(row),
         stalled=row["stalled"],
         last_commit=row["last_commit"],
         blocked_reason=row["blocked_reason"],
     )
 
 
+def escalation_of(row: RowMapping) -> Escalation | None:
+    """What the row says; of an escalation that code of revision 0003 stored, no more than that there is one."""
+    if not row["escalated"]:
+        return None
+    by, why = row["escalated_by"] or BRIDGE, row["escalated_why"] or "no progress"
+    return Escalation(by, row["escalated_to"], why, row["escalated_at"] or row["progress_at"])
+
+
 def to_row(thread: Thread) -> dict[str, Any]:
     """The columns that a decision may change."""
+    raised = thread.escalation
     return {
         "status": thread.status.value,
         "turns": thread.turns,
@@ -172,6 +191,10 @@ def to_row(thread: Thread) -> dict[str, Any]:
         "progress_at": thread.progress_at,
         "open_findings": thread.open_findings,
         "escalated": thread.escalated,
+        "escalated_by": raised.by if raised else None,
+        "escalated_to": raised.owner if raised else None,
+        "escalated_why": raised.reason if raised else None,
+        "escalated_at": raised.at if raised else None,
         "stalled": thread.stalled,
         "last_commit": thread.last_commit,
         "blocked_reason": thread.blocked_reason,

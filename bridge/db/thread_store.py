@@ -13,8 +13,9 @@ from sqlalchemy import bindparam, select, text, update
 from bridge.core import wake as wake_core
 from bridge.core.effects import CancelWakes, Effect, Notify, OpenUnread, Say
 from bridge.core.errors import NotFound
+from bridge.core.names import BRIDGE as SYSTEM
 from bridge.core.policy import Policy
-from bridge.core.states import MessageKind, WaitReason
+from bridge.core.states import MessageKind, ThreadStatus, WaitReason
 from bridge.core.thread import Thread
 from bridge.core.wake_events import CancelAsked
 from bridge.db.notice import OPERATORS
@@ -27,9 +28,6 @@ from bridge.ports.figures import Figure, Noted
 from bridge.ports.gateway import Ring
 from bridge.ports.ids import IdSource
 from bridge.ports.tasks import TaskName, host_queue
-
-SYSTEM = "wakebridge"
-"""The sender of the server's own messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +58,7 @@ _QUIET = text("""
 SELECT thread_id FROM threads WHERE status = 'active' AND open_findings > 0 AND NOT stalled
     AND progress_at <= :before ORDER BY progress_at LIMIT :limit
 """)
+_STATUS = text("SELECT status FROM threads WHERE thread_id = :thread_id")
 _SEQ_OF = text("SELECT seq FROM messages WHERE message_id = :message_id AND thread_id = :thread_id")
 _IS_MEMBER = text("SELECT 1 FROM participants WHERE thread_id = :thread_id AND agent_id = :agent_id")
 _STORE = text("""
@@ -74,6 +73,12 @@ def lock_thread(uow: UnitOfWork, thread_id: str) -> LockedThread:
     if row is None:
         raise NotFound(thread_id=thread_id)
     return LockedThread(to_core(row), dict(row))
+
+
+def status_of(uow: UnitOfWork, thread_id: str) -> ThreadStatus | None:
+    """The status as it stands, without waiting for whoever is changing it; None for what is not there."""
+    found = uow.run(_STATUS, {"thread_id": thread_id}).scalar_one_or_none()
+    return None if found is None else ThreadStatus(found)
 
 
 def members(uow: UnitOfWork, thread_id: str) -> list[Member]:
@@ -145,19 +150,41 @@ def record_thread(
     new: Thread,
     effects: tuple[Effect, ...],
     now: datetime,
+    why: str | None = None,
 ) -> None:
-    """Store what a locked thread became, audited where its status changed, then carry out the effects on its wakes."""
+    """Store what a locked thread became, then carry out the effects on its wakes.
+
+    A change of its status or escalation is audited, with `why` where somebody gave a reason.
+    """
     values = to_row(new) | {"updated_at": now}
-    if new.status is not old.thread.status or new.escalated != old.thread.escalated:
-        before = {"status": old.thread.status.value, "escalated": old.thread.escalated}
-        after = {"status": new.status.value, "escalated": new.escalated, "reason": new.blocked_reason}
-        said = uow.said("thread", new.thread_id, f"thread.{new.status}", before, after)
+    if new.status is not old.thread.status or new.escalation != old.thread.escalation:
+        after = _audited(new) | {"reason": new.blocked_reason, "why": why}
+        said = uow.said("thread", new.thread_id, _what(old.thread, new), _audited(old.thread), after)
         n, head = uow.audit(said, n=old.row["audit_n"], head=old.row["audit_head"], at=now)
         values |= {"audit_n": n, "audit_head": head}
     uow.run(update(threads).where(threads.c.thread_id == new.thread_id).values(**values))
     if new.escalated and not old.thread.escalated:
         uow.noted.append(Noted(Figure.ESCALATED))
     carry_out(uow, ids, policy, new, effects, now)
+
+
+def _what(old: Thread, new: Thread) -> str:
+    if new.status is not old.status:
+        return f"thread.{new.status}"
+    if new.escalation is None:
+        return "thread.escalation_ended"
+    return "thread.escalation_reassigned" if old.escalated else "thread.escalated"
+
+
+def _audited(thread: Thread) -> dict[str, Any]:
+    raised = thread.escalation
+    told = {"by": raised.by, "owner": raised.owner, "reason": raised.reason} if raised else None
+    return {
+        "status": thread.status.value,
+        "escalated": thread.escalated,
+        "escalation": told,
+        "open_findings": thread.open_findings,
+    }
 
 
 def audit_thread(
@@ -192,15 +219,14 @@ def _carry_out(
         case OpenUnread():
             _open_unread(uow, ids, policy, thread, now)
         case Say():
-            message = system_message(ids, effect.text)
-            store_message(uow, policy, thread.thread_id, message, [], now)
+            message = system_message(ids, effect.text) | ({"to": [effect.to]} if effect.to else {})
+            wakes = [_first_wake(ids, effect.to)] if effect.to and effect.wakes else []
+            store_message(uow, policy, thread.thread_id, message, wakes, now)
         case Notify():
             if effect.loop:
                 uow.noted.append(Noted(Figure.LOOP_DETECTED, effect.loop))
-            audiences = {OPERATORS} | (
-                {thread.last_sender} if effect.tell_sender and thread.last_sender else set()
-            )
-            for audience in sorted(audiences):
+            sender = thread.last_sender if effect.tell_sender else None
+            for audience in sorted({OPERATORS, *filter(None, (sender, effect.also))}):
                 tell(uow, ids, audience, effect.cause, effect.text, now, thread_id=thread.thread_id)
         case _:  # OpenWakes: stored with the message
             return
@@ -215,6 +241,10 @@ def system_message(ids: IdSource, words: str) -> dict[str, Any]:
         "body": words,
         "sender": SYSTEM,
     }
+
+
+def _first_wake(ids: IdSource, agent_id: str) -> dict[str, Any]:
+    return {"agent_id": agent_id, "wake_id": ids.new("wake_"), "reason": WaitReason.FIRST.value}
 
 
 def _cancel_wakes(

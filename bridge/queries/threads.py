@@ -12,7 +12,9 @@ from sqlalchemy import RowMapping, text
 from bridge.core.authority import Action, check, needs_membership
 from bridge.core.caller import Caller
 from bridge.core.errors import NotFound
+from bridge.core.thread import Escalation
 from bridge.db.deps import Deps
+from bridge.db.thread import escalation_of
 from bridge.db.uow import UnitOfWork
 
 UNREAD_MAX = 1000
@@ -51,6 +53,7 @@ class ThreadLine:
     turns: int
     open_findings: int
     escalated: bool
+    escalation: Escalation | None
     stalled: bool
     blocked_reason: str | None
     created_by: str
@@ -76,8 +79,9 @@ class ThreadPage:
 
 
 _COLUMNS = f"""t.thread_id, t.title, t.type, t.status, t.last_seq, t.participants AS participant_count, t.turns,
-    t.open_findings, t.escalated, t.stalled, t.blocked_reason, t.created_by, t.created_at, t.updated_at,
-    p.last_read_seq, CASE WHEN p.agent_id IS NOT NULL THEN {UNREAD} END AS unread"""
+    t.open_findings, t.escalated, t.escalated_by, t.escalated_to, t.escalated_why, t.escalated_at, t.progress_at,
+    t.stalled, t.blocked_reason, t.created_by, t.created_at, t.updated_at, p.last_read_seq,
+    CASE WHEN p.agent_id IS NOT NULL THEN {UNREAD} END AS unread"""
 _FILTERS = """(CAST(:status AS text) IS NULL OR t.status = :status) AND (CAST(:type AS text) IS NULL OR t.type = :type)
     AND (CAST(:participant AS text) IS NULL OR EXISTS (
         SELECT FROM participants o WHERE o.thread_id = t.thread_id AND o.agent_id = :participant))
@@ -142,7 +146,7 @@ def list_threads(
     }
     page, end = (_LIST, _LIST_END) if member is None else (_MEMBER_LIST, _MEMBER_LIST_END)
     with deps.unit(caller.workspace_id, caller) as uow:
-        found = [ThreadLine(**row) for row in uow.run(page, params).mappings()]
+        found = [ThreadLine(**_line(row)) for row in uow.run(page, params).mappings()]
         last = uow.run(end, params).one_or_none() if q is not None and len(found) <= limit else None
     items = tuple(found[:limit])
     mark = (items[-1].created_at, items[-1].thread_id) if len(found) > limit else None
@@ -158,7 +162,7 @@ def get_thread(deps: Deps, caller: Caller, thread_id: str) -> ThreadView:
             raise NotFound(thread_id=thread_id)
         check(Action.READ_THREAD, caller.role, own=row["last_read_seq"] is not None)
         people = tuple(_participant(found) for found in uow.run(_PARTICIPANTS, params).mappings())
-    return ThreadView(**row, participants=people)
+    return ThreadView(**_line(row), participants=people)
 
 
 def is_participant(deps: Deps, caller: Caller, thread_id: str) -> bool:
@@ -173,6 +177,12 @@ def takes_part(uow: UnitOfWork, caller: Caller, thread_id: str) -> bool:
     if found is None:
         raise NotFound(thread_id=thread_id)
     return bool(found)
+
+
+def _line(row: RowMapping) -> dict[str, Any]:
+    columns = ("escalated_by", "escalated_to", "escalated_why", "escalated_at", "progress_at")
+    shown = {name: value for name, value in row.items() if name not in columns}
+    return shown | {"escalation": escalation_of(row)}
 
 
 def _participant(row: RowMapping) -> ParticipantView:

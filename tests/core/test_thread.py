@@ -14,7 +14,11 @@ from bridge.core.thread import (
     EVENTS,
     LEGAL_STATUS,
     TRANSITIONS,
+    Escalation,
+    EscalationAsked,
+    EscalationEnded,
     FindingFacts,
+    OwnerFacts,
     Posted,
     StallChecked,
     StatusAsked,
@@ -27,6 +31,7 @@ from tests.core.wakes import NOW, at
 POLICY = Policy(turns_max=4)
 S = ThreadStatus
 THREAD = Thread("t1", "ws", ThreadType.WORKFLOW, S.ACTIVE, 0, 2, 0, None, NOW)
+RAISED = Escalation("chief", "carol", "disputed", NOW)
 
 
 def post(thread: Thread = THREAD, sender: str = "a", **more: object) -> Thread:
@@ -170,7 +175,7 @@ def test_two_who_race_the_second_is_told() -> None:
 def test_only_an_operator_closes_what_is_not_settled() -> None:
     resolved = replace(THREAD, status=S.RESOLVED)
     assert decide(resolved, asked(S.CLOSED, Role.COORDINATOR), POLICY, NOW).state.status is S.CLOSED
-    for thread in (THREAD, replace(resolved, open_findings=1), replace(resolved, escalated=True)):
+    for thread in (THREAD, replace(resolved, open_findings=1), replace(resolved, escalation=RAISED)):
         with pytest.raises(InsufficientAuthority):
             decide(thread, asked(S.CLOSED, Role.COORDINATOR), POLICY, NOW)
         assert decide(thread, asked(S.CLOSED), POLICY, NOW).state.status is S.CLOSED
@@ -184,6 +189,69 @@ def test_a_thread_with_open_findings_and_no_progress_is_told_of_once() -> None:
     assert (decision.state.stalled, decision.state.escalated) == (True, True)
     assert isinstance(decision.effects[0], Notify)
     assert decide(decision.state, StallChecked(), POLICY, later).effects == ()
+
+
+def test_a_stall_escalates_by_the_bridge_and_leaves_an_escalation_that_there_is() -> None:
+    thread, later = replace(THREAD, open_findings=1), at(POLICY.stall_after_s)
+    raised = decide(thread, StallChecked(), POLICY, later).state.escalation
+    assert raised is not None
+    assert (raised.by, raised.owner, raised.at) == ("wakebridge", None, later)
+    kept = decide(replace(thread, escalation=RAISED), StallChecked(), POLICY, later).state
+    assert (kept.escalation, kept.stalled) == (RAISED, True)
+
+
+def escalate(owner: str | None = "carol", by: str = "chief", **more: object) -> EscalationAsked:
+    return EscalationAsked(
+        **({"by": by, "role": Role.COORDINATOR, "reason": "disputed", "owner": owner} | more)  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize("status", [S.ACTIVE, S.RESOLVED, S.BLOCKED])
+def test_escalating_changes_no_status_and_tells_operators_and_owner(status: ThreadStatus) -> None:
+    decision = decide(replace(THREAD, status=status), escalate(about="1 open finding"), POLICY, at(3))
+    assert decision.state == replace(THREAD, status=status, escalation=replace(RAISED, at=at(3)))
+    said, note = decision.effects
+    assert said == Say("chief escalated the thread to carol: disputed\n1 open finding")
+    assert isinstance(note, Notify)
+    assert (note.cause, note.also, note.tell_sender) == ("escalated:t1", "carol", False)
+
+
+@pytest.mark.parametrize(
+    ("status", "is_human", "wakes"),
+    [(S.ACTIVE, False, True), (S.RESOLVED, False, True), (S.BLOCKED, False, False), (S.BLOCKED, True, True)],
+)
+def test_an_owner_that_takes_part_is_addressed_and_woken_but_no_agent_in_a_blocked_thread(
+    status: ThreadStatus, is_human: bool, wakes: bool
+) -> None:
+    asked = escalate(owner_facts=OwnerFacts(takes_part=True, is_human=is_human))
+    said = decide(replace(THREAD, status=status), asked, POLICY, NOW).effects[0]
+    assert isinstance(said, Say)
+    assert (said.to, said.wakes) == ("carol", wakes)
+
+
+def test_the_same_escalation_again_changes_nothing_and_another_owner_or_reason_does() -> None:
+    thread = replace(THREAD, escalation=RAISED)
+    assert decide(thread, escalate(), POLICY, at(9)) == (thread, ())
+    moved = decide(thread, escalate("bob"), POLICY, at(9)).state.escalation
+    assert moved == Escalation("chief", "bob", "disputed", at(9))
+    ended = decide(thread, EscalationEnded("carol", Role.COORDINATOR, "settled"), POLICY, NOW)
+    assert (ended.state.escalation, ended.effects) == (None, (Say("carol ended the escalation: settled"),))
+    with pytest.raises(InvalidTransition):
+        decide(THREAD, EscalationEnded("chief", Role.COORDINATOR), POLICY, NOW)
+    with pytest.raises(ThreadNotOpen):
+        decide(replace(THREAD, status=S.CLOSED), escalate(), POLICY, NOW)
+
+
+def test_a_coordinator_cannot_take_somebody_elses_escalation_away_and_then_close() -> None:
+    disputed = replace(THREAD, status=S.RESOLVED, escalation=Escalation("olivia", None, "look", NOW))
+    for event in (escalate("chief"), EscalationEnded("chief", Role.COORDINATOR)):
+        with pytest.raises(InsufficientAuthority):
+            decide(disputed, event, POLICY, NOW)
+        assert decide(disputed, replace(event, role=Role.OPERATOR), POLICY, NOW).state != disputed
+
+
+def test_closing_ends_the_escalation() -> None:
+    assert decide(replace(THREAD, escalation=RAISED), asked(S.CLOSED), POLICY, NOW).state.escalation is None
 
 
 @settings(max_examples=40, deadline=None)

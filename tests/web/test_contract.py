@@ -27,6 +27,8 @@ PROMISED = {
     "POST /v1/threads/{thread_id}/participants",
     "DELETE /v1/threads/{thread_id}/participants/{agent_id}",
     "POST /v1/threads/{thread_id}/status",
+    "PUT /v1/threads/{thread_id}/escalation",
+    "DELETE /v1/threads/{thread_id}/escalation",
     "POST /v1/threads/{thread_id}/messages",
     "GET /v1/threads/{thread_id}/messages",
     "GET /v1/threads/{thread_id}/messages/{seq}/receipts",

@@ -94,3 +94,15 @@ def test_an_agent_that_is_talked_into_another_bridge_hands_it_nothing(
         other.handle_request()
     assert (code, out, reached) == (1, "", [])
     assert "goes nowhere else" in said
+
+
+def test_who_posts_a_secret_is_told_what_was_taken_out(
+    bridge: Bridge, web: httpx.Client, settings: Settings
+) -> None:
+    with Client(str(web.base_url), FixedToken(Mint(settings).token("chief", Role.OPERATOR))) as chief:
+        thread = chief.create_thread("t", [{"agent_id": "bob"}])["thread_id"]
+        chief.set_policy({"content_filter": "redact"}, "no keys in threads")
+    key = "AKIA" + "IOSFODNN7EXAMPLE"
+    _, out, _ = bridge("bob", "post", thread, f"it is {key}")
+    assert out.splitlines()[1:] == ["taken out by the content filter: body (aws key)"]
+    assert "it is [redacted: aws key]" in bridge("bob", "read", thread)[1]

@@ -164,3 +164,11 @@ def test_the_how_to_is_tried_as_it_is_written(web: httpx.Client, token_file: Pat
         "not set",
     ):
         assert said in done.stdout
+
+
+def test_a_word_is_set_as_it_stands(bridge: Bridge) -> None:
+    code, out, _ = bridge("policy", "set", "content_filter=refuse", "--reason", "no keys in threads")
+    assert code == 0
+    assert re.search(r"content_filter +refuse +\(workspace\)", out)
+    code, _, err = bridge("policy", "set", "content_filter=on", "--reason", "x")
+    assert (code, "content_filter must be off or redact or refuse" in err) == (1, True)

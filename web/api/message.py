@@ -43,6 +43,7 @@ UNKNOWN = "unknown_fields"
     "/v1/threads/{thread_id}/messages",
     Action.POST,
     body=PostMessage,
+    screened=True,
     answer=PostedAnswer,
     status=201,
     idempotent=True,

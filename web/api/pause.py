@@ -19,14 +19,22 @@ def list_(call: Call[NoBody, PauseQuery]) -> PauseList:
     return PauseList(items=items, next_cursor=to_cursor(page.mark), waiting=page.waiting, now=page.now)
 
 
-@route("POST", "/v1/pause", Action.PAUSE, body=PauseScope, answer=PauseAnswer)
+@route("POST", "/v1/pause", Action.PAUSE, body=PauseScope, answer=PauseAnswer, screened=True)
 def pause(call: Call[PauseScope, NoQuery]) -> PauseAnswer:
     """Pause a scope: its wakes wait, and say so."""
     pause_scope(call.deps, call.caller, call.body.scope, call.body.reason)
     return PauseAnswer(scope=call.body.scope, paused=True, reason=call.body.reason)
 
 
-@route("POST", "/v1/resume", Action.PAUSE, body=PauseScope, answer=PauseAnswer, codes=("NOT_FOUND",))
+@route(
+    "POST",
+    "/v1/resume",
+    Action.PAUSE,
+    body=PauseScope,
+    answer=PauseAnswer,
+    screened=True,
+    codes=("NOT_FOUND",),
+)
 def resume(call: Call[PauseScope, NoQuery]) -> PauseAnswer:
     """End the pause of exactly this scope."""
     resume_scope(call.deps, call.caller, call.body.scope, call.body.reason)

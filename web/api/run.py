@@ -39,6 +39,7 @@ def get(call: Call[NoBody, NoQuery]) -> RunAnswer:
     "/v1/runs/{run_id}/kill",
     Action.MANAGE_FLEET,
     body=KillRun,
+    screened=True,
     answer=RunAnswer,
     codes=("INVALID_TRANSITION", "CONFLICT"),
 )

@@ -50,6 +50,7 @@ def human_input(call: Call[NoBody, NoQuery]) -> HumanInputAnswer:
     "/v1/sessions/{session_id}/hold",
     Action.HOLD_SESSION,
     body=PutHold,
+    screened=True,
     answer=HoldAnswer,
     own=Own.BY_COMMAND,
     codes=("CONFLICT",),

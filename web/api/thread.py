@@ -1,18 +1,25 @@
-"""Threads: making, reading, who takes part, status."""
+"""Threads: making, reading, who takes part, status, escalation."""
 
 from __future__ import annotations
 
 from bridge.commands.add_participant import add_participant
 from bridge.commands.create_thread import create_thread
+from bridge.commands.end_escalation import end_escalation
+from bridge.commands.escalate_thread import escalate_thread
 from bridge.commands.remove_participant import remove_participant
 from bridge.commands.set_thread_status import set_thread_status
 from bridge.core.authority import Action
+from bridge.queries.summary import get_summary
 from bridge.queries.threads import get_thread, list_threads
 from web.paging import from_cursor, to_cursor
 from web.routing import AnyCall, Call, NoBody, NoQuery, Own, Reply, route
+from web.schemas.summary import SummaryAnswer
 from web.schemas.thread import (
     AddParticipant,
     CreateThread,
+    EndEscalationQuery,
+    Escalate,
+    EscalatedAnswer,
     SetStatus,
     ThreadAnswer,
     ThreadLineAnswer,
@@ -26,6 +33,7 @@ from web.schemas.thread import (
     "/v1/threads",
     Action.CREATE_THREAD,
     body=CreateThread,
+    screened=True,
     answer=ThreadAnswer,
     status=201,
     idempotent=True,
@@ -100,6 +108,7 @@ def remove(call: Call[NoBody, NoQuery]) -> ThreadAnswer:
     "/v1/threads/{thread_id}/status",
     Action.RESOLVE,
     body=SetStatus,
+    screened=True,
     answer=ThreadAnswer,
     own=Own.BY_COMMAND,
     codes=("INVALID_TRANSITION", "CONFLICT", "INSUFFICIENT_AUTHORITY"),
@@ -115,6 +124,43 @@ def set_status(call: Call[SetStatus, NoQuery]) -> ThreadAnswer:
         reason=call.body.reason,
         expected=call.body.expected,
     )
+    call.services.listeners.tell([(call.caller.workspace_id, thread_id)])
+    return _thread(call, thread_id)
+
+
+@route(
+    "PUT",
+    "/v1/threads/{thread_id}/escalation",
+    Action.ESCALATE,
+    body=Escalate,
+    screened=True,
+    answer=EscalatedAnswer,
+    codes=("THREAD_NOT_OPEN", "INSUFFICIENT_AUTHORITY", "CONFLICT"),
+)
+def escalate(call: Call[Escalate, NoQuery]) -> EscalatedAnswer:
+    """Escalate a thread, or name another owner; the owner is told how it stands."""
+    thread_id, owner = call.path["thread_id"], call.body.owner_agent_id
+    summary = get_summary(call.deps, call.caller, thread_id)
+    escalate_thread(call.deps, call.caller, thread_id, owner=owner, reason=call.body.reason, summary=summary)
+    names = [thread_id, *([owner] if owner else [])]
+    call.services.listeners.tell([(call.caller.workspace_id, name) for name in names])
+    said = _thread(call, thread_id).model_dump() | {"summary": SummaryAnswer.model_validate(summary)}
+    return EscalatedAnswer.model_validate(said)
+
+
+@route(
+    "DELETE",
+    "/v1/threads/{thread_id}/escalation",
+    Action.ESCALATE,
+    query=EndEscalationQuery,
+    screened=True,
+    answer=ThreadAnswer,
+    codes=("INVALID_TRANSITION", "INSUFFICIENT_AUTHORITY", "CONFLICT"),
+)
+def deescalate(call: Call[NoBody, EndEscalationQuery]) -> ThreadAnswer:
+    """End a thread's escalation: it is decided."""
+    thread_id = call.path["thread_id"]
+    end_escalation(call.deps, call.caller, thread_id, call.query.reason)
     call.services.listeners.tell([(call.caller.workspace_id, thread_id)])
     return _thread(call, thread_id)
 

@@ -53,3 +53,18 @@ class Answer(BaseModel):
     """An answer, made from a read model."""
 
     model_config = ConfigDict(from_attributes=True)
+
+
+class RedactedAnswer(Answer):
+    """That a secret of this kind was taken out, and where."""
+
+    path: str
+    kind: str
+
+
+class ScreenedAnswer(Answer):
+    """An answer to what the content filter looked at: what it took out."""
+
+    redacted: Annotated[list[RedactedAnswer], Field(exclude_if=lambda found: not found)] = Field(
+        default_factory=list
+    )

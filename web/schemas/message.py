@@ -21,6 +21,7 @@ from web.schemas.base import (
     Reason,
     Request,
     RoleLabel,
+    ScreenedAnswer,
     Seq,
 )
 
@@ -128,7 +129,7 @@ class OpenedWake(Answer):
     state: str
 
 
-class PostedAnswer(Answer):
+class PostedAnswer(ScreenedAnswer):
     """The message is stored, and will wake these."""
 
     message_id: str

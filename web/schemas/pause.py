@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import StringConstraints
 
 from bridge.core.names import PAUSE_SCOPE_PATTERN
-from web.schemas.base import Answer, Moment, Paged, Reason, Request
+from web.schemas.base import Answer, Moment, Paged, Reason, Request, ScreenedAnswer
 
 Scope = Annotated[str, StringConstraints(pattern=PAUSE_SCOPE_PATTERN)]
 
@@ -19,7 +19,7 @@ class PauseScope(Request):
     reason: Reason
 
 
-class PauseAnswer(Answer):
+class PauseAnswer(ScreenedAnswer):
     """How the scope is now."""
 
     scope: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bridge.core.states import RunState
 from web.schemas.agent import HostName
-from web.schemas.base import Answer, Moment, Name, Paged, Reason, Request
+from web.schemas.base import Answer, Moment, Name, Paged, Reason, Request, ScreenedAnswer
 
 
 class RunQuery(Paged):
@@ -22,7 +22,7 @@ class KillRun(Request):
     reason: Reason
 
 
-class RunAnswer(Answer):
+class RunAnswer(ScreenedAnswer):
     """One run, as it stands at `now`. `exit_status`: its code, or -N for the signal N."""
 
     run_id: str

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from bridge.core.states import SessionStatus
-from web.schemas.base import Answer, Moment, Reason, Request
+from web.schemas.base import Answer, Moment, Reason, Request, ScreenedAnswer
 
 RuntimeName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 
@@ -45,7 +45,7 @@ class PutHold(Request):
     reason: Reason | None = None
 
 
-class HoldAnswer(Answer):
+class HoldAnswer(ScreenedAnswer):
     """The session's hold as it stands at `now`; nulls when nobody holds it."""
 
     session_id: str

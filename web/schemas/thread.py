@@ -7,7 +7,19 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from bridge.core.states import ThreadStatus, ThreadType
-from web.schemas.base import Answer, Moment, Name, Paged, Part, Reason, Request, RoleLabel
+from web.schemas.base import (
+    Answer,
+    Moment,
+    Name,
+    Paged,
+    Part,
+    Query,
+    Reason,
+    Request,
+    RoleLabel,
+    ScreenedAnswer,
+)
+from web.schemas.summary import SummaryAnswer
 
 Title = Annotated[
     str,
@@ -45,6 +57,19 @@ class SetStatus(Request):
     expected: ThreadStatus | None = None
 
 
+class Escalate(Request):
+    """Somebody has to decide: `owner_agent_id`, or any operator where none is named."""
+
+    reason: Reason
+    owner_agent_id: Name | None = None
+
+
+class EndEscalationQuery(Query):
+    """How it was decided."""
+
+    reason: Reason | None = None
+
+
 class ThreadQuery(Paged):
     """Which threads."""
 
@@ -64,6 +89,15 @@ class ParticipantAnswer(Answer):
     joined_at: Moment
 
 
+class EscalationAnswer(Answer):
+    """Who escalated the thread, to whom (null: any operator), why and since when."""
+
+    by: str
+    owner: str | None
+    reason: str
+    at: Moment
+
+
 class ThreadLineAnswer(Answer):
     """A thread in a list; `last_read_seq` and `unread` are the caller's."""
 
@@ -76,6 +110,7 @@ class ThreadLineAnswer(Answer):
     turns: int
     open_findings: int
     escalated: bool
+    escalation: EscalationAnswer | None
     stalled: bool
     blocked_reason: str | None
     created_by: str
@@ -85,10 +120,16 @@ class ThreadLineAnswer(Answer):
     unread: int | None
 
 
-class ThreadAnswer(ThreadLineAnswer):
+class ThreadAnswer(ThreadLineAnswer, ScreenedAnswer):
     """A thread with everybody who takes part."""
 
     participants: list[ParticipantAnswer]
+
+
+class EscalatedAnswer(ThreadAnswer):
+    """The thread, and its summary as the owner was told it."""
+
+    summary: SummaryAnswer
 
 
 class ThreadList(Answer):

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import StringConstraints
 
 from bridge.core.states import WakeState
-from web.schemas.base import Answer, Moment, Name, Paged, Reason, Request
+from web.schemas.base import Answer, Moment, Name, Paged, Reason, Request, ScreenedAnswer
 
 
 class TriggerWake(Request):
@@ -19,7 +19,7 @@ class TriggerWake(Request):
     force: bool = False
 
 
-class TriggeredAnswer(Answer):
+class TriggeredAnswer(ScreenedAnswer):
     """What came of it: queued, already_active, or fallback_required."""
 
     wake_id: str | None
@@ -49,7 +49,7 @@ class WakeQuery(Paged):
     thread: Name | None = None
 
 
-class WakeAnswer(Answer):
+class WakeAnswer(ScreenedAnswer):
     """One wake as it stands at `now`, with what it waits for and until when.
 
     `deferred_left_s`: for how long humans may defer it yet; `held_until`: when the hold of its agent's session ends.
