@@ -1,7 +1,7 @@
 """The WSGI app: every request goes through `_serve`, whatever its route.
 
-In this order: request id, token, role, body, handler, answer; then log and figures, whatever happened. Errors of the
-tree become problems in `web.errors`; anything else is our fault, logged with its trace, and says nothing.
+In this order: request id, token, limits, role, body, handler, answer; then log and figures, whatever happened. Errors
+of the tree become problems in `web.errors`; anything else is our fault, logged with its trace, and says nothing.
 """
 
 from __future__ import annotations
@@ -10,21 +10,32 @@ import importlib
 import pkgutil
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import structlog
 from flask import Flask, Response, request
 from gunicorn.http.errors import ParseException
-from werkzeug.exceptions import HTTPException
+from pydantic import BaseModel
+from werkzeug.exceptions import HTTPException, RequestTimeout
 
 import web.api
 from bridge.adapters.metrics import http_duration, http_requests, security_events
 from bridge.adapters.timing import stopwatch
 from bridge.config import Settings
 from bridge.core.caller import Caller
-from bridge.core.errors import BridgeError, ClaimMismatch, InvalidArgument, NotFound, Unauthorized
+from bridge.core.errors import (
+    BridgeError,
+    ClaimMismatch,
+    InvalidArgument,
+    NotFound,
+    PayloadTooLarge,
+    Unauthorized,
+)
 from bridge.core.names import KEY_PATTERN, NAME_PATTERN, fits
 from bridge.ports.tokens import Claims
+from web import limits
 from web.access import authorise, bearer, caller_of, request_id
+from web.arrival import TooSlow
 from web.errors import of_error, of_http, problem
 from web.health import plain_views
 from web.parsing import Parsed, check_media_type, parse, parse_query
@@ -85,7 +96,9 @@ def _observed(services: Services, template: str, work: Callable[[str], Response]
     rid = request_id(request.headers, services.deps.ids.new("req_"))
     with structlog.contextvars.bound_contextvars(request_id=rid):
         try:
-            response = work(rid)
+            # The router would look past a second slash.
+            doubled = request.environ["PATH_INFO"].startswith("//")
+            response = of_error(NotFound(), rid) if doubled else work(rid)
         except BridgeError as error:
             response = of_error(error, rid)
             _count_refusal(error)
@@ -144,6 +157,7 @@ def _call(
     """The request as a call: allowed by the role first, then parsed."""
     if not all(fits(NAME_PATTERN, value) for value in path.values()):
         raise NotFound
+    limits.take(services, route, caller, path)
     nothing: Call[Any, Any] = Call(services, claims, caller, path, NoBody(), NoQuery())
     authorise(nothing, route)
     parsed = _body(services.settings, route, claims)
@@ -153,7 +167,7 @@ def _call(
         caller=caller,
         path=path,
         body=parsed.body,
-        query=parse_query(route.query, request.args),
+        query=_query(route),
         key=_key() if route.idempotent else None,
         unknown=parsed.unknown,
     )
@@ -164,21 +178,36 @@ def _body(settings: Settings, route: Route, claims: Claims) -> Parsed:
         return Parsed(NoBody(), {})
     raw = _received(settings.request_bytes_max + 1)
     if raw.strip() or route.body is not None:
-        check_media_type(request.content_type)
+        check_media_type(request.content_type, request.content_encoding)
     bounds = {"bytes_max": settings.request_bytes_max, "nesting_max": settings.nesting_max}
     return parse(route.body or NoBody, raw, claims, **bounds)
 
 
 def _received(bytes_max: int) -> bytes:
     """What was sent, up to the bound. Raises InvalidArgument for a body that ends early or is chunked wrongly."""
+    said = request.content_length or 0
     try:
         raw = request.stream.read(bytes_max)
         left = DRAINED_BYTES_MAX if len(raw) == bytes_max else 0
         while left > 0 and (more := request.stream.read(min(left, DRAINED_CHUNK_BYTES))):
             left -= len(more)  # who sends too much reads our refusal only when it was let finish
+    except TooSlow as error:
+        if said >= bytes_max:
+            raise PayloadTooLarge(f"a request has at most {bytes_max - 1} bytes") from error
+        raise RequestTimeout("The request did not arrive in time.") from error
     except (OSError, ParseException) as error:
         raise InvalidArgument("the body did not come as its headers say") from error
+    if len(raw) < min(said, bytes_max):
+        raise InvalidArgument("the body is shorter than its Content-Length")
     return raw
+
+
+def _query(route: Route) -> BaseModel:
+    try:
+        unquote_to_bytes(request.query_string).decode()
+    except UnicodeDecodeError as error:
+        raise InvalidArgument("the query is not UTF-8") from error
+    return parse_query(route.query, request.args)
 
 
 def _key() -> str | None:

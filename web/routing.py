@@ -3,6 +3,8 @@
 Rules of this file:
 
 - One decorator registers a route, and every route has an action: no call of this table is open to everybody.
+- A call that is limited says from which bucket it takes; what only looks takes from the reads. What stops things
+  (pause, cancel, revoke) and what says that somebody lives (heartbeats) is never limited.
 - Where the role's grant holds only in own threads, `own` says who asks: the dispatcher, by the path's thread_id,
   before the handler runs; or the command or query, which refuses strangers or shows only what is the caller's.
 """
@@ -16,12 +18,14 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
+from bridge.adapters.limits import Limits
 from bridge.adapters.pubsub import Listeners
 from bridge.adapters.tokens import JwtTokens
 from bridge.bootstrap import Deps
 from bridge.config import Settings
 from bridge.core.authority import Action
 from bridge.core.caller import Caller
+from bridge.core.limits import Bucket
 from bridge.ports.tokens import Claims
 from web.watch import SecurityWatch
 
@@ -38,6 +42,7 @@ class Services:
     tokens: JwtTokens
     listeners: Listeners
     watch: SecurityWatch
+    limits: Limits
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,8 @@ class Route:
     idempotent: bool = False
     codes: tuple[str, ...] = ()
     own: Own = Own.BY_PATH
+    bucket: Bucket | None = None
+    again: str = ""  # where the call may find its work done: what a 200 says in place of the status
 
     @property
     def name(self) -> str:
@@ -129,6 +136,8 @@ def route(
     """Register the function as the handler of a call. Its docstring's first line is the call's summary."""
 
     def register(handler: Callable[[Any], BaseModel | Reply]) -> Callable[[Any], BaseModel | Reply]:
+        if method == "GET":
+            more.setdefault("bucket", Bucket.READS)
         summary = (handler.__doc__ or "").strip().splitlines()[0]
         TABLE.append(Route(method, path, action, handler, summary, answer, codes=tuple(codes), **more))
         return handler

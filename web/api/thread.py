@@ -7,6 +7,7 @@ from bridge.commands.create_thread import create_thread
 from bridge.commands.remove_participant import remove_participant
 from bridge.commands.set_thread_status import set_thread_status
 from bridge.core.authority import Action
+from bridge.core.limits import Bucket
 from bridge.queries.threads import get_thread, list_threads
 from web.paging import from_cursor, to_cursor
 from web.routing import AnyCall, Call, NoBody, NoQuery, Own, Reply, route
@@ -29,6 +30,7 @@ from web.schemas.thread import (
     answer=ThreadAnswer,
     status=201,
     idempotent=True,
+    bucket=Bucket.POSTS,
 )
 def create(call: Call[CreateThread, NoQuery]) -> Reply:
     """Make a thread and say who takes part."""
@@ -74,6 +76,7 @@ def get(call: Call[NoBody, NoQuery]) -> ThreadAnswer:
     body=AddParticipant,
     answer=ThreadAnswer,
     status=201,
+    again="The agent took part already; its role is the one that was given",
     codes=("THREAD_NOT_OPEN",),
 )
 def add(call: Call[AddParticipant, NoQuery]) -> Reply:
