@@ -8,12 +8,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import broker, dormant, lateness, posts
+from tests.benchmarks import broker, burst, dormant, lateness, posts
 from tests.benchmarks.world import world
 from tests.chaos.report import write_report
 
 REPORT = Path(__file__).resolve().parents[2] / "docs" / "reports" / "bench.md"
-PARTS = {"posts": posts.measure, "broker": broker.measure, "lateness": lateness.measure}
+PARTS = {
+    "posts": posts.measure,
+    "broker": broker.measure,
+    "lateness": lateness.measure,
+    "burst": burst.measure,
+}
 ALONE = {"dormant": dormant.measure}
 """Parts with a stack of their own."""
 
