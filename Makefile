@@ -129,7 +129,7 @@ live: clients  ## Wakes into real codex and claude terminals, a human there (N=1
 	$(BIN)/python -m tests.live --wakes $(if $(filter command,$(firstword $(origin N))),$(N),100) $(ARGS)
 
 .PHONY: fuzz
-fuzz: setup  ## Malformed input against a running stack (SECONDS=60): nothing may answer 500
+fuzz: setup  ## Malformed input (SECONDS=60), then 20,000 questions from our OpenAPI: no 500, no answer but the promised
 	$(BIN)/python -m tests.security.fuzz --seconds $(SECONDS) --seed $(SEED) $(ARGS)
 
 # --- upkeep -------------------------------------------------------------------------------------

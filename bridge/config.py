@@ -145,6 +145,9 @@ class Settings(BaseSettings):
 
     # Bounds
     request_bytes_max: int = Field(default=256 * 1024, ge=1024, description="A whole request.")
+    request_s_max: float = Field(
+        default=10.0, gt=0, le=600, description="Longest that a request may take to arrive, head and body."
+    )
     body_bytes_max: int = Field(default=64 * 1024, ge=1, description="A message's body.")
     metadata_bytes_max: int = Field(default=16 * 1024, ge=1, description="A message's metadata.")
     nesting_max: int = Field(default=32, ge=1, description="Depth of JSON in a request.")

@@ -1,7 +1,7 @@
 """The WSGI app: every request goes through `_serve`, whatever its route.
 
-In this order: request id, token, role, body, handler, answer; then log and figures, whatever happened. Errors of the
-tree become problems in `web.errors`; anything else is our fault, logged with its trace, and says nothing.
+In this order: request id, token, limits, role, body, handler, answer; then log and figures, whatever happened. Errors
+of the tree become problems in `web.errors`; anything else is our fault, logged with its trace, and says nothing.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import structlog
 from flask import Flask, Response, request
 from gunicorn.http.errors import ParseException
 from pydantic import BaseModel
 from werkzeug.datastructures import MultiDict
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, RequestTimeout
 
 import web.api
 from bridge.adapters.metrics import http_duration, http_requests, security_events
@@ -31,12 +32,15 @@ from bridge.core.errors import (
     InvalidArgument,
     NotFound,
     OutOfScopeWorkspace,
+    PayloadTooLarge,
     SecretFound,
     Unauthorized,
 )
 from bridge.core.names import KEY_PATTERN, NAME_PATTERN, fits
 from bridge.ports.tokens import Claims
+from web import limits
 from web.access import authorise, bearer, caller_of, request_id
+from web.arrival import TooSlow
 from web.errors import of_error, of_http, problem
 from web.headers import secure
 from web.health import plain_views
@@ -101,7 +105,9 @@ def _observed(services: Services, template: str, work: Callable[[str], Response]
     rid = request_id(request.headers, services.deps.ids.new("req_"))
     with structlog.contextvars.bound_contextvars(request_id=rid):
         try:
-            response = work(rid)
+            # The router would look past a second slash.
+            doubled = request.environ["PATH_INFO"].startswith("//")
+            response = of_error(NotFound(), rid) if doubled else work(rid)
         except BridgeError as error:
             response = of_error(error, rid)
             if isinstance(error, Unauthorized):
@@ -171,6 +177,7 @@ def _call(
     """The request as a call: allowed by the role first, then parsed."""
     if not all(fits(NAME_PATTERN, value) for value in path.values()):
         raise NotFound
+    limits.take(services, route, caller, path)
     nothing: Call[Any, Any] = Call(services, claims, caller, path, NoBody(), NoQuery())
     authorise(nothing, route)
     parsed = _body(services, route, claims)
@@ -194,13 +201,17 @@ def _body(services: Services, route: Route, claims: Claims) -> Parsed:
         return Parsed(NoBody(), {})
     raw = _received(settings.request_bytes_max + 1)
     if raw.strip() or route.body is not None:
-        check_media_type(request.content_type)
+        check_media_type(request.content_type, request.content_encoding)
     bounds = {"bytes_max": settings.request_bytes_max, "nesting_max": settings.nesting_max}
     checked = partial(_screened, services, claims.workspace_id) if route.screened else Screened
     return parse(route.body or NoBody, raw, claims, checked, **bounds)
 
 
 def _query(services: Services, route: Route, workspace_id: str) -> tuple[BaseModel, tuple[Redaction, ...]]:
+    try:
+        unquote_to_bytes(request.query_string).decode()
+    except UnicodeDecodeError as error:
+        raise InvalidArgument("the query is not UTF-8") from error
     query = parse_query(route.query, request.args)
     if not route.screened or route.query is NoQuery:
         return query, ()
@@ -215,13 +226,20 @@ def _screened(services: Services, workspace_id: str, said: dict[str, Any]) -> Sc
 
 def _received(bytes_max: int) -> bytes:
     """What was sent, up to the bound. Raises InvalidArgument for a body that ends early or is chunked wrongly."""
+    said = request.content_length or 0
     try:
         raw = request.stream.read(bytes_max)
         left = DRAINED_BYTES_MAX if len(raw) == bytes_max else 0
         while left > 0 and (more := request.stream.read(min(left, DRAINED_CHUNK_BYTES))):
             left -= len(more)  # who sends too much reads our refusal only when it was let finish
+    except TooSlow as error:
+        if said >= bytes_max:
+            raise PayloadTooLarge(f"a request has at most {bytes_max - 1} bytes") from error
+        raise RequestTimeout("The request did not arrive in time.") from error
     except (OSError, ParseException) as error:
         raise InvalidArgument("the body did not come as its headers say") from error
+    if len(raw) < min(said, bytes_max):
+        raise InvalidArgument("the body is shorter than its Content-Length")
     return raw
 
 

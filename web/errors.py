@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from flask import Response
 from werkzeug.exceptions import HTTPException
 
-from bridge.core.errors import BridgeError
+from bridge.core.errors import BridgeError, RateLimited
 
 STATUS: dict[str, int] = {
     "INVALID_ARGUMENT": 400,
@@ -84,7 +85,10 @@ def problem(code: str, detail: str, request_id: str, errors: list[dict[str, str]
 
 def of_error(error: BridgeError, request_id: str) -> Response:
     """The problem of an error of the tree."""
-    return problem(error.code, error.detail, request_id, getattr(error, "errors", None))
+    response = problem(error.code, error.detail, request_id, getattr(error, "errors", None))
+    if isinstance(error, RateLimited):
+        response.headers["Retry-After"] = str(math.ceil(error.wait_s))
+    return response
 
 
 def of_http(error: HTTPException, request_id: str) -> Response:

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from bridge.core.names import NAME_PATTERN
 from web.errors import PROBLEM, STATUS
 from web.routing import NoQuery, Route
 from web.schemas.problem import Problem
@@ -24,9 +25,16 @@ COMMON_CODES = (
     "OUT_OF_SCOPE_WORKSPACE",
     "UNAVAILABLE",
 )
-BODY_CODES = ("INVALID_ARGUMENT", "CLAIM_MISMATCH", "PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE")
+BODY_CODES = ("INVALID_ARGUMENT", "CLAIM_MISMATCH", "TIMEOUT", "PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE")
+LIMITED = {
+    "RateLimit-Policy": "The buckets this call takes from: their size `q`, and the seconds `w` in which they fill",
+    "RateLimit": "What is left in them, `r`, and the seconds `t` until they are full",
+}
+"""The headers of limited calls (draft-ietf-httpapi-ratelimit-headers)."""
+RETRY_AFTER = frozenset(str(STATUS[code]) for code in ("RATE_LIMITED", "UNAVAILABLE"))
 Names = dict[tuple[Any, str], Any]
 """A model and its mode, to where its schema stands."""
+_NAME = {"type": "string", "pattern": NAME_PATTERN}
 _REF = "#/components/schemas/{model}"
 
 
@@ -63,6 +71,8 @@ def codes_of(route: Route) -> list[str]:
         found["NOT_FOUND"] = None
     if route.idempotent:
         found["IDEMPOTENCY_CONFLICT"] = None
+    if route.bucket is not None:
+        found["RATE_LIMITED"] = None
     return sorted(found, key=lambda code: (STATUS[code], code))
 
 
@@ -83,14 +93,18 @@ def _operation(route: Route, names: Names) -> dict[str, Any]:
             "content": {"application/json": {"schema": names[route.answer, "serialization"]}},
         }
     }
-    if route.idempotent:
-        answers["200"] = answers[str(route.status)] | {"description": "The first answer, replayed"}
+    again = "The first answer, replayed" if route.idempotent else route.again
+    if again:
+        answers.setdefault("200", answers[str(route.status)] | {"description": again})
     for code in codes_of(route):
         answer = answers.setdefault(
             str(STATUS[code]),
             {"description": "", "content": {PROBLEM: {"schema": names[Problem, "serialization"]}}},
         )
         answer["description"] = ", ".join(filter(None, (answer["description"], code)))
+    for status, answer in answers.items():
+        if headers := _headers(route, status):
+            answer["headers"] = headers
     operation: dict[str, Any] = {
         "operationId": route.name.replace(".", "_"),
         "summary": route.summary,
@@ -107,9 +121,20 @@ def _operation(route: Route, names: Names) -> dict[str, Any]:
     return operation
 
 
+def _headers(route: Route, status: str) -> dict[str, Any]:
+    """What an answer carries besides its body, where a client may go by it."""
+    found = {}
+    if route.bucket is not None and (status.startswith("2") or status == str(STATUS["RATE_LIMITED"])):
+        found = {name: {"description": what, "schema": {"type": "string"}} for name, what in LIMITED.items()}
+    if status in RETRY_AFTER:
+        what = "Seconds to wait before another try"
+        found["Retry-After"] = {"description": what, "schema": {"type": "integer", "minimum": 1}}
+    return found
+
+
 def _parameters(route: Route) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        {"name": name, "in": "path", "required": True, "schema": _NAME}
         for name in re.findall(r"\{(\w+)\}", route.path)
     ]
     if route.query is not NoQuery:

@@ -43,8 +43,10 @@ Screen = Callable[[dict[str, Any]], Screened]
 """The content filter, as it stands for this caller."""
 
 
-def check_media_type(content_type: str | None) -> None:
-    """Raise UnsupportedMediaType unless it is JSON in UTF-8."""
+def check_media_type(content_type: str | None, encoding: str | None = None) -> None:
+    """Raise UnsupportedMediaType unless it is JSON in UTF-8, as it is."""
+    if encoding not in (None, "", "identity"):
+        raise UnsupportedMediaType("a body is sent as it is: no Content-Encoding")
     kind, options = parse_options_header(content_type or "")
     if kind.lower() != "application/json" or options.get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
         raise UnsupportedMediaType

@@ -5,6 +5,8 @@ Rules of this file:
 - One decorator registers a route, and every route has an action: no call of this table is open to everybody.
 - Where others will read what the call says, `screened` has the content filter look at it first; its answer is a
   ScreenedAnswer, which tells what was redacted.
+- A call that is limited says from which bucket it takes; what only looks takes from the reads. What stops things
+  (pause, cancel, revoke) and what says that somebody lives (heartbeats) is never limited.
 - Where the role's grant holds only in own threads, `own` says who asks: the dispatcher, by the path's thread_id,
   before the handler runs; or the command or query, which refuses strangers or shows only what is the caller's.
 """
@@ -20,6 +22,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel
 from werkzeug.http import http_date
 
+from bridge.adapters.limits import Limits
 from bridge.adapters.pubsub import Listeners
 from bridge.adapters.tokens import JwtTokens
 from bridge.bootstrap import Deps
@@ -27,6 +30,7 @@ from bridge.config import Settings
 from bridge.core.authority import Action
 from bridge.core.caller import Caller
 from bridge.core.content import Redaction
+from bridge.core.limits import Bucket
 from bridge.ports.tokens import Claims
 from web.watch import SecurityWatch
 
@@ -43,6 +47,7 @@ class Services:
     tokens: JwtTokens
     listeners: Listeners
     watch: SecurityWatch
+    limits: Limits
 
 
 @dataclass(frozen=True)
@@ -132,6 +137,8 @@ class Route:
     own: Own = Own.BY_PATH
     deprecated: Deprecated | None = None
     screened: bool = False
+    bucket: Bucket | None = None
+    again: str = ""  # where the call may find its work done: what a 200 says in place of the status
 
     @property
     def name(self) -> str:
@@ -154,6 +161,8 @@ def route(
     """Register the function as the handler of a call. Its docstring's first line is the call's summary."""
 
     def register(handler: Callable[[Any], BaseModel | Reply]) -> Callable[[Any], BaseModel | Reply]:
+        if method == "GET":
+            more.setdefault("bucket", Bucket.READS)
         summary = (handler.__doc__ or "").strip().splitlines()[0]
         TABLE.append(Route(method, path, action, handler, summary, answer, codes=tuple(codes), **more))
         return handler

@@ -11,6 +11,7 @@ import sys
 import structlog
 from flask import Flask
 
+from bridge.adapters.limits import Limits
 from bridge.adapters.logs import configure_logs
 from bridge.adapters.pubsub import Listeners
 from bridge.bootstrap import Container, build
@@ -33,6 +34,7 @@ def services_of(container: Container) -> Services:
         tokens=container.tokens,
         listeners=Listeners(container.settings.broker_url_in_force),
         watch=SecurityWatch(),
+        limits=Limits(container.settings.broker_url_in_force),
     )
 
 

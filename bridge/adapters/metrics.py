@@ -78,3 +78,7 @@ read_duration = Histogram(
     "wakebridge_read_duration_seconds", "Reading a page of messages.", buckets=_LATENESS
 )
 security_events = Counter("wakebridge_security_events", "What nobody should try.", ["kind", "severity"])
+rate_limited = Counter("wakebridge_rate_limited", "Calls refused because their bucket was empty.", ["bucket"])
+rate_limit_store_failures = Counter(
+    "wakebridge_rate_limit_store_failures", "Calls for which the shared store of the buckets did not answer."
+)

@@ -79,7 +79,7 @@ class Listeners:
     """Who waits in this process, and the way for news from and to the others."""
 
     def __init__(self, broker_url: str, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._url, self._clock = _redis_url(broker_url), clock
+        self._url, self._clock = redis_url(broker_url), clock
         self._lock = threading.Lock()
         self._waiting: dict[Topic, set[Waiter]] = {}
         self._told: deque[str] = deque(maxlen=TOLD_MAX)
@@ -203,7 +203,7 @@ def _topics(message: dict[str, object]) -> list[Topic]:
     return []
 
 
-def _redis_url(broker_url: str) -> str | None:
+def redis_url(broker_url: str) -> str | None:
     """The broker's address as redis-py takes it; None for a broker that is none (then waiters poll)."""
     if broker_url.startswith("redis+socket://"):
         return "unix://" + broker_url.removeprefix("redis+socket://")

@@ -16,6 +16,7 @@ import typer
 from bridge.client import ApiError, Client, FixedToken, StackOperator, TokenFile, TokenSource
 from bridge.config import Settings, load_settings
 from bridge.core.errors import Forbidden, NotFound, Unauthorized
+from bridge.core.quoting import harmless_json
 
 Data = Annotated[Path | None, typer.Option("--data", help="Folder of the stack's data (or BRIDGE_DATA).")]
 Url = Annotated[str | None, typer.Option("--url", help="The bridge's URL (or BRIDGE_URL).")]
@@ -68,7 +69,7 @@ def _source(settings: Settings) -> TokenSource:
 
 def show(answer: dict[str, Any], *, as_json: bool, text: str) -> None:
     """Print the answer for a program, or the text for a person."""
-    print(json.dumps(answer, ensure_ascii=False) if as_json else text)
+    print(harmless_json(answer) if as_json else text)
 
 
 def parse_object(text: str | None, option: str) -> dict[str, Any] | None:

@@ -160,6 +160,10 @@ class RateLimited(CallerError):
 
     code = "RATE_LIMITED"
 
+    def __init__(self, detail: str | None = None, *, wait_s: float = 1.0, **facts: object) -> None:
+        super().__init__(detail, **facts)
+        self.wait_s = wait_s
+
 
 class Unavailable(OurError):
     """A part the bridge stands on does not answer: try again shortly."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from bridge.core.content import ContentFilter
 from bridge.core.errors import InvalidArgument
+from bridge.core.limits import Bucket, CallRates
 from bridge.core.states import Rung
 
 NUMBER_MAX = 10_000_000.0
@@ -40,7 +41,18 @@ AT_LEAST_ONE = (
     ),
 )
 """Timers that would otherwise fall due again at once, for ever."""
-COUNTS_AT_LEAST_ONE = ("turns_max", "findings_max", "fan_out_max", "wakes_per_minute_max")
+RATES = ("posts", "reads", "wakes", "elicitation_requests", "elicitation_responses")
+COUNTS_AT_LEAST_ONE = (
+    "turns_max",
+    "findings_max",
+    "fan_out_max",
+    "wakes_per_minute_max",
+    *(
+        f"{kind}_rate.{name}"
+        for kind in RATES
+        for name in ("agent_per_minute", "agent_burst", "thread_per_minute", "thread_burst")
+    ),
+)
 """Bounds under which, at 0, every thread would be blocked or nobody woken: who writes 0 means "no bound"."""
 
 
@@ -95,11 +107,24 @@ class Policy:
     stall_after_s: float = 3600.0
     tick_s: float = 5.0
     content_filter: ContentFilter = ContentFilter.OFF  # what is done with secrets in what agents write
+    posts_rate: CallRates = field(default_factory=lambda: CallRates(6_000, 1_000, 60_000, 10_000))
+    reads_rate: CallRates = field(default_factory=lambda: CallRates(30_000, 5_000, 120_000, 20_000))
+    wakes_rate: CallRates = field(default_factory=lambda: CallRates(300, 300, 600, 600))
+    elicitation_requests_rate: CallRates = field(default_factory=lambda: CallRates(10, 3, 60, 20))
+    elicitation_responses_rate: CallRates = field(default_factory=lambda: CallRates(20, 3, 60, 20))
     version: int = 1
 
     def limits(self, rung: Rung) -> RungLimits:
         """The limits of a rung that tries something; `operator` tries nothing."""
         return {Rung.LIVE: self.live, Rung.RESUME: self.resume, Rung.SPAWN: self.spawn}[rung]
+
+    def rates(self, bucket: Bucket) -> CallRates:
+        """How often calls of that kind may be made."""
+        return {
+            Bucket.POSTS: self.posts_rate,
+            Bucket.READS: self.reads_rate,
+            Bucket.WAKES: self.wakes_rate,
+        }[bucket]
 
     def backoff(self, tries: int) -> timedelta:
         """How long to wait after the nth failed try: doubling from the first, capped."""
@@ -188,11 +213,11 @@ def _validate_starts(policy: Policy) -> None:
         raise InvalidArgument(f"hosts must be at most {HOSTS_MAX} names of hosts", path="hosts")
 
 
-def _numbers(value: Policy | RungLimits, prefix: str) -> list[tuple[str, float]]:
+def _numbers(value: Policy | RungLimits | CallRates, prefix: str) -> list[tuple[str, float]]:
     found: list[tuple[str, float]] = []
     for item in fields(value):
         name, inner = f"{prefix}{item.name}", getattr(value, item.name)
-        if isinstance(inner, RungLimits):
+        if isinstance(inner, (RungLimits, CallRates)):
             found += _numbers(inner, f"{name}.")
         elif not isinstance(inner, (bool, tuple, str)):
             found.append((name, float(inner)))

@@ -12,8 +12,10 @@ Rules of this file:
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
+from typing import Any
 
 MARK = "> "
 CUT = "…"
@@ -81,6 +83,17 @@ def quoted(text: str, *, chars_max: int, lines_max: int) -> tuple[str, ...]:
 def label(text: str, chars_max: int = 128) -> str:
     """A name or id outside quotes: what such a name never has is shown as `?`."""
     return _NOT_IN_LABELS.sub("?", text)[:chars_max]
+
+
+def harmless_json(value: Any) -> str:  # noqa: ANN401  JSON
+    """The value as JSON on one line, as true as ever: what steers a terminal or deceives the eye is escaped in it."""
+    return "".join(_escaped(letter) for letter in json.dumps(value, ensure_ascii=False))
+
+
+def _escaped(letter: str) -> str:
+    if letter == "\x7f":
+        return "\\u007f"  # the one control that JSON lets stand
+    return letter if shown(letter) == letter else json.dumps(letter)[1:-1]
 
 
 def _closed(text: str, chars_max: int) -> str:

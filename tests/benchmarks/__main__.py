@@ -9,12 +9,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import audit, broker, dormant, lateness, posts, revocation
+from tests.benchmarks import audit, broker, burst, dormant, lateness, posts, revocation
 from tests.benchmarks.world import world
 from tests.chaos.report import write_report
 
 REPORT = Path(__file__).resolve().parents[2] / "docs" / "reports" / "bench.md"
-PARTS = {"posts": posts.measure, "broker": broker.measure, "lateness": lateness.measure}
+PARTS = {
+    "posts": posts.measure,
+    "broker": broker.measure,
+    "lateness": lateness.measure,
+    "burst": burst.measure,
+}
 ALONE: dict[str, Callable[[argparse.Namespace, Callable[[str], None]], dict[str, Any]]] = {
     "dormant": lambda asked, say: dormant.measure(say, asked.dormant),
     "audit": lambda _asked, say: audit.measure(say),

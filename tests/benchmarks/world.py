@@ -30,6 +30,9 @@ POLICY: dict[str, Any] = {
     "breaker_s_initial": 1,
     "breaker_s_max": 2,
     "listen_grace_s": 1,
+    # One sender stands for many here.
+    "posts_rate": {"agent_per_minute": 1_000_000, "agent_burst": 1_000_000},
+    "reads_rate": {"agent_per_minute": 1_000_000, "agent_burst": 1_000_000},
 }
 
 

@@ -1,12 +1,13 @@
 """Other people's words: nothing of theirs steers a terminal, ends a line or passes for one of ours."""
 
+import json
 import unicodedata
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.core.quoting import AT, CUT, MARK, harmless, label, quoted
+from bridge.core.quoting import AT, CUT, MARK, harmless, harmless_json, label, quoted
 
 ANY = st.text(st.characters(exclude_categories=()), max_size=80)
 BOUNDED = settings(max_examples=60, deadline=None)
@@ -68,3 +69,18 @@ def test_whatever_they_write_is_bounded_marked_and_seen(text: str, chars_max: in
         assert not {unicodedata.category(letter) for letter in line} & NOT_SEEN
         assert len(line.splitlines()) == 1
         line.encode()
+
+
+@BOUNDED
+@given(ANY)
+def test_json_for_a_terminal_says_the_same_and_steers_nothing(text: str) -> None:
+    told = harmless_json({"text": text})
+    assert json.loads(told) == {"text": text}
+    assert not {unicodedata.category(letter) for letter in told} & NOT_SEEN
+
+
+@pytest.mark.parametrize("letter", ["\u202e", "\x9b", "\x7f", "\x1b", "\u2028", "\U000e0041", "\u200b"])
+def test_what_steers_a_terminal_is_escaped_in_json_too(letter: str) -> None:
+    told = harmless_json([letter])
+    assert told.isascii()
+    assert json.loads(told) == [letter]

@@ -1,5 +1,8 @@
 """Malformed input against every call: nothing may answer 500. `python -m tests.security.fuzz --seconds 60 --seed 1`.
 
+Two guns, for one finds what the other does not: this one bends bytes, headers, encodings and known traps, and aims at
+what is there; `conformance` asks from our own OpenAPI, and knows which answer was promised.
+
 Rules of this file:
 
 - Requests are made from the route table and the models' own fields, then bent; so most get past the first check.
@@ -17,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,8 +29,10 @@ import httpx
 
 from bridge.bootstrap import prepare_database
 from bridge.config import Settings
+from bridge.core.policy import RATES
 from bridge.core.states import Role
 from bridge.stack.servers import embedded_servers
+from tests.security.conformance import conform
 from tests.support.web import Mint, free_port, gunicorn
 from web.app import load_routes
 from web.routing import Route
@@ -234,10 +239,31 @@ def prepare(client: httpx.Client, mint: Mint) -> dict[str, list[str]]:
     return {"thread_id": [thread["thread_id"]], "wake_id": [wake["wake_id"] for wake in posted["wakes"]]}
 
 
+def unlimited(folder: Path) -> Path:
+    """A policy under which no rate is in the way of so many requests."""
+    rate = dict.fromkeys(("agent_per_minute", "agent_burst", "thread_per_minute", "thread_burst"), 1_000_000)
+    file = folder / "policy.json"
+    file.write_text(json.dumps({f"{kind}_rate": rate for kind in RATES}))
+    return file
+
+
+def known(ids: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """All names in paths of which something is there."""
+    there = {"agent_id": ["bob"], "session_id": ["ses_alice"], "scope": ["workspace"], "host": ["local"]}
+    return {**ids, **there, "seq": ["1"]}
+
+
+def tokens_of(mint: Mint) -> Callable[[Role], str]:
+    """A token of each role: the participant takes part in the thread."""
+    names = {Role.HOST: "host:local", Role.PARTICIPANT: "alice"}
+    return lambda role: mint.token(names.get(role, "boss"), role)
+
+
 def main() -> int:
-    """Run for so many seconds; 1 when something answered what it must not."""
+    """Bent requests for so many seconds, then so many questions by Schemathesis; 1 when an answer was none."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seconds", type=float, default=60, help="how long to shoot bent requests")
+    parser.add_argument("--requests", type=int, default=20_000, help="how many questions from the OpenAPI")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="wb-") as folder, embedded_servers(Path(folder)) as servers:
@@ -246,18 +272,34 @@ def main() -> int:
             run_dir=Path(folder) / "run-web",
             database_url=servers.database_url,
             broker_url=servers.broker_url,
+            policy_file=unlimited(Path(folder)),
             port=free_port(),
         )
         prepare_database(settings)
         mint = Mint(settings)
         with gunicorn(settings) as client:
-            gun = Gun(given.seed, mint, prepare(client, mint))
+            ids = prepare(client, mint)
             ends = time.monotonic() + given.seconds
-            counted, bad = bombard(client, gun.shots(), lambda: time.monotonic() < ends)
-    print(f"{sum(counted.values())} requests, seed {given.seed}: {dict(sorted(counted.items()))}")
+            counted, bad = bombard(
+                client, Gun(given.seed, mint, ids).shots(), lambda: time.monotonic() < ends
+            )
+            _tell("bent requests", counted, given.seed, bad)
+            verdict = conform(
+                str(client.base_url).rstrip("/"),
+                tokens_of(mint),
+                known(ids),
+                requests_wanted=given.requests,
+                with_seed=given.seed,
+            )
+            found = [f"{call}: {example}" for (call, _), example in verdict.failures.items()]
+            _tell("requests by Schemathesis", verdict.counted, given.seed, found)
+    return 1 if bad or found else 0
+
+
+def _tell(what: str, counted: Counter[int], seed: int, bad: list[str]) -> None:
+    print(f"{counted.total()} {what}, seed {seed}: {dict(sorted(counted.items()))}; {len(bad)} wrong answers")
     for line in bad[:20]:
         print(line[:2000])
-    return 1 if bad else 0
 
 
 if __name__ == "__main__":

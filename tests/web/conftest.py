@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 from flask import Flask
 
+from bridge.adapters.limits import Limits
 from bridge.adapters.pubsub import Listeners
 from bridge.adapters.tokens import JwtTokens, tokens_of
 from bridge.bootstrap import Deps, build
@@ -16,6 +18,7 @@ from bridge.db.revocation_store import revocations_loader
 from bridge.ports.tokens import Revocations
 from tests.support.postgres import Owner
 from tests.support.web import Api, Mint
+from tests.support.world import FixedPolicies
 from web.app import create_app
 from web.routing import Services
 from web.watch import SecurityWatch
@@ -39,7 +42,7 @@ def services(settings: Settings, deps: Deps, tokens: JwtTokens, owner: Owner) ->
             workspace=workspace,
         )
     listeners = Listeners(settings.broker_url_in_force)
-    yield Services(settings, deps, tokens, listeners, SecurityWatch())
+    yield Services(settings, deps, tokens, listeners, SecurityWatch(), Limits("amqp://nowhere"))
     listeners.close()
 
 
@@ -69,7 +72,8 @@ def app_calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
     container = build(settings, process="web")
     tokens = tokens_of(settings, lambda _workspace: Revocations())
     listeners = Listeners("amqp://nowhere")
-    flask = create_app(Services(settings, container.deps, tokens, listeners, SecurityWatch()))
+    deps = replace(container.deps, policies=FixedPolicies())
+    flask = create_app(Services(settings, deps, tokens, listeners, SecurityWatch(), Limits("amqp://nowhere")))
 
     def of(agent_id: str | None = "alice", role: Role = Role.PARTICIPANT) -> Api:
         return Api(flask.test_client(), None if agent_id is None else mint.token(agent_id, role))

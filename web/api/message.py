@@ -13,6 +13,7 @@ from bridge.commands.post_message import Draft, Posted, post_message
 from bridge.commands.redact_message import redact_message
 from bridge.core.authority import Action
 from bridge.core.errors import InvalidArgument, NotFound, PayloadTooLarge
+from bridge.core.limits import Bucket
 from bridge.core.states import MessageKind
 from bridge.queries.messages import MessagePage, read_messages, receipts
 from bridge.queries.readiness import delay_until
@@ -49,6 +50,7 @@ UNKNOWN = "unknown_fields"
     idempotent=True,
     own=Own.BY_COMMAND,
     codes=("THREAD_NOT_OPEN", "CURSOR_OUT_OF_RANGE", "CONFLICT"),
+    bucket=Bucket.POSTS,
 )
 def post(call: Call[PostMessage, NoQuery]) -> Reply:
     """Post a message; whoever it is for is woken."""
@@ -146,6 +148,7 @@ def redact(call: Call[RedactMessage, NoQuery]) -> RedactedAnswer:
     answer=CursorAnswer,
     own=Own.BY_COMMAND,
     codes=("CURSOR_OUT_OF_RANGE", "CONFLICT"),
+    bucket=Bucket.READS,
 )
 def put_cursor(call: Call[MoveCursor, NoQuery]) -> CursorAnswer:
     """Move the caller's cursor: forward only, not past the end. The cursor is the only ack."""

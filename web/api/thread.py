@@ -9,6 +9,7 @@ from bridge.commands.escalate_thread import escalate_thread
 from bridge.commands.remove_participant import remove_participant
 from bridge.commands.set_thread_status import set_thread_status
 from bridge.core.authority import Action
+from bridge.core.limits import Bucket
 from bridge.queries.summary import get_summary
 from bridge.queries.threads import get_thread, list_threads
 from web.paging import from_cursor, to_cursor
@@ -37,6 +38,7 @@ from web.schemas.thread import (
     answer=ThreadAnswer,
     status=201,
     idempotent=True,
+    bucket=Bucket.POSTS,
 )
 def create(call: Call[CreateThread, NoQuery]) -> Reply:
     """Make a thread and say who takes part."""
@@ -82,6 +84,7 @@ def get(call: Call[NoBody, NoQuery]) -> ThreadAnswer:
     body=AddParticipant,
     answer=ThreadAnswer,
     status=201,
+    again="The agent took part already; its role is the one that was given",
     codes=("THREAD_NOT_OPEN",),
 )
 def add(call: Call[AddParticipant, NoQuery]) -> Reply:

@@ -8,6 +8,7 @@ from bridge.commands.force_wake import force_wake
 from bridge.commands.retry_wake import NO_REASON, retry_wake
 from bridge.commands.trigger_wake import trigger_wake
 from bridge.core.authority import Action
+from bridge.core.limits import Bucket
 from bridge.queries.wake_story import explain_wake
 from bridge.queries.wakes import get_wake, list_wakes
 from web.paging import from_cursor, to_cursor
@@ -35,6 +36,7 @@ from web.schemas.wake import (
     idempotent=True,
     own=Own.BY_COMMAND,
     codes=("THREAD_NOT_OPEN", "INVALID_TRANSITION", "CONFLICT"),
+    bucket=Bucket.WAKES,
 )
 def trigger(call: Call[TriggerWake, NoQuery]) -> Reply:
     """Wake a participant; a prompt is stored as a message to it, never typed."""
@@ -90,6 +92,7 @@ def explain(call: Call[NoBody, NoQuery]) -> StoryAnswer:
     answer=WakeAnswer,
     own=Own.BY_COMMAND,
     codes=("INVALID_TRANSITION", "CONFLICT"),
+    bucket=Bucket.READS,
 )
 def ack(call: Call[NoBody, NoQuery]) -> WakeAnswer:
     """Say that the caller's cursor is at what the wake offered."""
@@ -122,6 +125,7 @@ def cancel(call: Call[MayGiveReason, NoQuery]) -> WakeAnswer:
     answer=WakeAnswer,
     own=Own.BY_COMMAND,
     codes=("INVALID_TRANSITION", "CONFLICT"),
+    bucket=Bucket.WAKES,
 )
 def force(call: Call[GiveReason, NoQuery]) -> WakeAnswer:
     """Skip what a wake waits for, never the check of the input box."""
@@ -139,6 +143,7 @@ def force(call: Call[GiveReason, NoQuery]) -> WakeAnswer:
     status=201,
     own=Own.BY_COMMAND,
     codes=("INVALID_TRANSITION", "THREAD_NOT_OPEN", "CONFLICT"),
+    bucket=Bucket.WAKES,
 )
 def retry(call: Call[MayGiveReason, NoQuery]) -> WakeAnswer:
     """Open a new wake in place of one that has ended; it names the old one."""

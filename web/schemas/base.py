@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
 
 from bridge.core.names import NAME_PATTERN, ROLE_PATTERN
 
@@ -17,10 +17,18 @@ def _rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
+def _stripped(text: str) -> str:
+    """Without the blanks around it. They count in the length all the same: that is what the schema can say."""
+    found = text.strip()
+    if not found:
+        raise ValueError("must say something")
+    return found
+
+
 Moment = Annotated[datetime, PlainSerializer(_rfc3339, return_type=str)]
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=128)]
 RoleLabel = Annotated[str, StringConstraints(pattern=ROLE_PATTERN, max_length=64)]
-Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
+Reason = Annotated[str, StringConstraints(min_length=1, max_length=1000), AfterValidator(_stripped)]
 Seq = Annotated[int, Field(ge=0, le=2**62)]
 
 
