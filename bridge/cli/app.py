@@ -53,6 +53,11 @@ COMMANDS = {
     "pause": Command("pause", "Pause the waking."),
     "resume": Command("pause", "End a pause."),
     "doctor": Command("doctor", "Try whether an agent program is woken safely here."),
+    "retention": Command(
+        "retention", "Archive old threads, or put archived ones back. Default: all is kept."
+    ),
+    "backup": Command("backup", "Write everything into one file, while the stack runs."),
+    "restore": Command("backup", "Put a backup back, into an empty database."),
     "db": Command("db", "Upgrade the database."),
 }
 
