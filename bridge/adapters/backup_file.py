@@ -5,6 +5,7 @@ Complete or not there: written under another name with mode 0600, flushed, read 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -33,9 +34,13 @@ class BackupWriter:
         self.path = path
         self._unfinished = path.with_name(path.name + UNFINISHED)
         try:
-            descriptor = os.open(self._unfinished, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(self._unfinished, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Conflict(f"another backup writes {path} just now") from error
         except OSError as error:
             raise NotFound(f"{self._unfinished} cannot be written: {error.strerror}") from error
+        os.ftruncate(descriptor, 0)  # what a backup that was killed left behind
         self._file = os.fdopen(descriptor, "w+b")
         self._zip = zipfile.ZipFile(self._file, "w", zipfile.ZIP_DEFLATED, compresslevel=6)
         self._parts: list[Part] = []

@@ -103,7 +103,7 @@ def restore(
                     restored.append(found)
                 tell.update(1)
     there = sorted(wanted - set(restored))
-    words = f"{len(restored)} threads are back" + (f", {len(there)} were there already" if there else "")
+    words = f"threads put back: {len(restored)}" + (f"; there already: {len(there)}" if there else "")
     show({"restored": restored, "there_already": there}, as_json=as_json, text=words)
 
 
@@ -203,8 +203,8 @@ def _words(account: Account, *, dry: bool) -> list[str]:
         sum(one.rows for one in account.archived),
         sum(one.size_bytes for one in account.archived),
     )
-    what = "would go" if dry else "were archived"
-    lines = [f"{len(account.archived)} threads {what}: {rows} rows, {size_bytes} bytes before compression"]
+    what = "that would go" if dry else "archived"
+    lines = [f"threads {what}: {len(account.archived)}, {rows} rows, {size_bytes} bytes before compression"]
     lines += [f"  {one.thread_id}  {one.rows} rows" for one in account.archived] if dry else []
     lines += [f"  {thread_id} stays: {why}" for thread_id, why in sorted(account.kept.items())[:KEPT_SHOWN]]
     if account.more:

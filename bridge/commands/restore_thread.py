@@ -17,9 +17,11 @@ def restore_thread(deps: Deps, caller: Caller, thread_id: str, lines: Iterable[L
         if is_there(uow, thread_id):
             return False
         last = last_said(uow, "thread", thread_id)
-        if last is None or last["event"] != "thread.archived" or last["after"].get("sha256") != sha256:
+        if last is None or last["event"] != "thread.archived":
+            raise Conflict(f"this database never archived {thread_id}", thread_id=thread_id)
+        if last["after"]["sha256"] != sha256:
             raise Conflict(
-                f"this is not what {thread_id} was when this database archived it", thread_id=thread_id
+                f"{thread_id} was archived as it is in {last['after']['file']}, and not as it is here"
             )
         digest = BlockDigest()
         for kind, row in put_back(uow, digest.through(lines)):

@@ -173,6 +173,15 @@ def test_archive_delete_and_restore_lose_nothing(
     assert rows(world.owner) == before
 
 
+def test_a_database_that_never_archived_a_thread_does_not_take_it_from_a_file(
+    world: World, old: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert archive(tmp_path) == 0
+    world.owner.run("DELETE FROM audit_events WHERE resource_id = :t", t=old[0])
+    assert retention("restore", str(files(tmp_path)[0])) == 1
+    assert f"never archived {old[0]}" in capsys.readouterr().err
+
+
 def test_the_audit_says_who_archived_what_into_which_file_and_under_which_head(
     world: World, old: list[str], tmp_path: Path
 ) -> None:
@@ -278,7 +287,7 @@ def test_a_damaged_or_a_forged_archive_is_refused_and_nothing_is_put_back(
     file.write_bytes(whole)
     _forge(file)
     assert retention("restore", str(file)) == 1
-    assert "this is not what th_old_1 was" in capsys.readouterr().err
+    assert "th_old_1 was archived as it is in" in capsys.readouterr().err
     assert rows(world.owner) == before
 
 
@@ -349,6 +358,21 @@ def test_a_run_that_is_killed_between_two_threads_goes_on_and_nothing_is_lost_or
         assert retention("restore", str(file)) == 0
     assert rows(world.owner) == before
     assert wrong(world.owner) == []
+
+
+def test_a_thread_that_changed_after_it_was_written_is_not_removed(
+    world: World, old: list[str], clock: Clock
+) -> None:
+    db = Database(world.deps.settings.database_url_in_force, role="archivist")
+    deps, caller = replace(world.deps, db=db), world.caller("olivia", Role.OPERATOR)
+    where = {"sha256": digest_of(thread_rows(deps, caller, old[0])).hex(), "file": "f", "file_sha256": "0"}
+    world.owner.run(
+        "UPDATE participants SET last_read_seq = last_read_seq + 1 WHERE thread_id = :t", t=old[0]
+    )
+    before, at_rest = clock.now - timedelta(days=90), rows(world.owner, heads=True)
+    assert archive_thread(deps, caller, old[0], before=before, **where) is not None
+    assert rows(world.owner, heads=True) == at_rest
+    db.close()
 
 
 def test_archiving_and_restoring_step_not_back_in_the_lock_order(
