@@ -27,8 +27,9 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute(
-        "DO $$ DECLARE t text; BEGIN FOR t IN SELECT tablename FROM pg_policies WHERE policyname = 'archivist' "
-        "LOOP EXECUTE format('DROP POLICY archivist ON %I', t); END LOOP; END $$"
+        "DO $$ DECLARE p record; BEGIN FOR p IN SELECT policyname, tablename FROM pg_policies "
+        "WHERE policyname IN ('archivist', 'archivist_reads') "
+        "LOOP EXECUTE format('DROP POLICY %I ON %I', p.policyname, p.tablename); END LOOP; END $$"
     )
     op.execute("REVOKE ALL ON ALL TABLES IN SCHEMA public FROM wakebridge_archivist")
     op.execute("REVOKE UPDATE (audit_n, audit_head) ON threads, wakes, runs FROM wakebridge_archivist")

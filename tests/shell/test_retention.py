@@ -28,7 +28,7 @@ from bridge.config import inherited_environment
 from bridge.core.retention import Line, digest_of, kept_because
 from bridge.core.states import MessageKind, Role, ThreadStatus
 from bridge.db import all_tables
-from bridge.db.archive import PARTS, STAYS, standing
+from bridge.db.archive import PARTS, standing
 from bridge.db.chains import broken
 from bridge.db.uow import Database
 from bridge.queries.archive import thread_rows
@@ -390,23 +390,3 @@ def test_archiving_and_restoring_step_not_back_in_the_lock_order(
         assert restore_thread(deps, caller, old[0], lines, sha256=digest)
     assert [steps_back(transaction) for transaction in recorder.transactions] == [[], []]
     db.close()
-
-
-def test_every_table_that_names_a_thread_or_what_belongs_to_it_is_archived_or_stays_on_purpose() -> None:
-    naming = {
-        name
-        for name, table in all_tables().tables.items()
-        if {"thread_id", "wake_id", "attempt_id", "run_id", "message_id"} & set(table.columns.keys())
-    }
-    assert naming - {"slots"} == set(PARTS) | (STAYS - {"audit_events"})
-
-
-def test_the_archivist_reads_every_table_and_removes_nothing_but_threads(owner: Owner) -> None:
-    may = "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
-    can = f"{may} AND has_table_privilege('wakebridge_archivist', oid, 'SELECT')"
-    assert owner.value(can) == owner.value(may)
-    found = owner.rows(
-        "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace "
-        "AND has_table_privilege('wakebridge_archivist', oid, 'DELETE')"
-    )
-    assert {row["relname"] for row in found} == set(PARTS)

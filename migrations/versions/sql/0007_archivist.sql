@@ -17,7 +17,9 @@ BEGIN
         WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace
     LOOP
         EXECUTE format('DROP POLICY IF EXISTS archivist ON %I', t);
-        EXECUTE format('CREATE POLICY archivist ON %I TO wakebridge_archivist USING (current_setting(''app.workspace'', true) IN (''*'', workspace_id)) WITH CHECK (workspace_id = current_setting(''app.workspace'', true))', t);
+        EXECUTE format('DROP POLICY IF EXISTS archivist_reads ON %I', t);
+        EXECUTE format('CREATE POLICY archivist ON %I TO wakebridge_archivist USING (workspace_id = nullif(current_setting(''app.workspace'', true), ''''))', t);
+        EXECUTE format('CREATE POLICY archivist_reads ON %I FOR SELECT TO wakebridge_archivist USING (current_setting(''app.workspace'', true) = ''*'')', t);
     END LOOP;
 END $$;
 GRANT INSERT, DELETE ON threads, participants, messages, findings, wakes, wake_events, attempts, attempt_wakes, runs
