@@ -9,7 +9,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -20,6 +20,7 @@ from bridge.adapters.policies import CachedPolicies, read_policy
 from bridge.adapters.secret_patterns import SecretPatterns
 from bridge.adapters.tokens import JwtTokens, tokens_of
 from bridge.config import Settings
+from bridge.db.backup import BackupDatabase
 from bridge.db.deps import Deps
 from bridge.db.host_term import HostTerms
 from bridge.db.keeper import Keeping
@@ -34,6 +35,8 @@ from bridge.db.uow import Database
 
 Process = Literal["web", "worker", "host", "beat", "cli"]
 KEEPER_POOL = 3
+ARCHIVIST_POOL = 2
+ARCHIVIST_STATEMENT_S, ARCHIVIST_LOCK_S = 60.0, 5.0
 
 
 @dataclass
@@ -60,6 +63,18 @@ class Container:
         """A connection of its own, for a thread that rings by itself: a keeper."""
         return Publisher(self.settings, self.keeping.host_names)
 
+    @cached_property
+    def archivist(self) -> Deps:
+        """What archiving works with: a role that may remove whole threads. For whoever sits at the console."""
+        db = Database(
+            self.settings.database_url_in_force,
+            role="archivist",
+            pool_size=ARCHIVIST_POOL,
+            statement_timeout_s=ARCHIVIST_STATEMENT_S,
+            lock_timeout_s=ARCHIVIST_LOCK_S,
+        )
+        return replace(self.deps, db=db)
+
     def check_database(self) -> None:
         """Raise Unsafe for a database that could lose what it acknowledged; Unavailable when it does not answer."""
         check_database(self.db, test_clock=self.settings.test_clock)
@@ -69,6 +84,8 @@ class Container:
         self.gateway.close()
         if "publisher" in self.__dict__:
             self.publisher.close()
+        if "archivist" in self.__dict__:
+            self.archivist.db.close()
         self.db.close()
         self.keeper_db.close()
 
@@ -120,4 +137,18 @@ def prepare_database(settings: Settings) -> tuple[str, str]:
     return prepare(settings.database_url_in_force)
 
 
-__all__ = ["Container", "Deps", "Process", "Unsafe", "build", "prepare_database"]
+def backup_database(settings: Settings) -> BackupDatabase:
+    """The database as backing up and restoring see it."""
+    return BackupDatabase(settings.database_url_in_force)
+
+
+__all__ = [
+    "BackupDatabase",
+    "Container",
+    "Deps",
+    "Process",
+    "Unsafe",
+    "backup_database",
+    "build",
+    "prepare_database",
+]

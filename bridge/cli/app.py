@@ -59,6 +59,11 @@ COMMANDS = {
     "audit": Command("audit", "List what was done, prove that it is all there, or export that proof."),
     "redact": Command("redact", "Take away what a message says: a secret leaked into it."),
     "doctor": Command("doctor", "Try whether an agent program is woken safely here."),
+    "retention": Command(
+        "retention", "Archive old threads, or put archived ones back. Default: all is kept."
+    ),
+    "backup": Command("backup", "Write everything into one file, while the stack runs."),
+    "restore": Command("backup", "Put a backup back, into an empty database."),
     "db": Command("db", "Upgrade the database."),
 }
 

@@ -29,9 +29,15 @@ ACTOR = "operator at the console"
 @contextmanager
 def at_the_console(data: Path | None, workspace: str) -> Iterator[tuple[Container, Caller]]:
     """The database, and the operator who sits here. Raises Unavailable with what to do, NotFound for no workspace."""
+    with console_of(stack_settings(data), workspace) as found:
+        yield found
+
+
+@contextmanager
+def console_of(settings: Settings, workspace: str) -> Iterator[tuple[Container, Caller]]:
+    """As at_the_console, for settings that say where the database is."""
     if not fits(WORKSPACE_PATTERN, workspace):
         raise InvalidArgument(f"{workspace!r} is no name of a workspace", path="workspace")
-    settings = _settings(data)
     container = build(settings, process="cli")
     who = f"{ACTOR} ({_os_user()})"
     caller = Caller(workspace, who, Role.OPERATOR, "console", "console", Uuid7Ids().new("req_"))
@@ -50,7 +56,7 @@ def at_the_console(data: Path | None, workspace: str) -> Iterator[tuple[Containe
         container.close()
 
 
-def _settings(data: Path | None) -> Settings:
+def stack_settings(data: Path | None) -> Settings:
     """Those of the stack: its own word for where its database is, unless DATABASE_URL says so."""
     settings = load_settings(data_dir=data)
     if settings.database_url is not None:

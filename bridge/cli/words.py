@@ -17,7 +17,7 @@ MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86_400
 WHY_CHARS_MAX = 300
 TEXT_CHARS_MAX = 1_000_000
 """More than any message has."""
-UNITS_S = {"s": 1, "m": MINUTE_S, "h": HOUR_S}
+UNITS_S = {"s": 1, "m": MINUTE_S, "h": HOUR_S, "d": DAY_S}
 
 
 def columns(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -50,10 +50,10 @@ def span(seconds: float) -> str:
 
 
 def seconds(text: str, name: str) -> int:
-    """A span such as 90s, 30m or 1h; `name`: what asks for it. Raises InvalidArgument."""
-    found = re.fullmatch(r"(\d{1,6})([smh]?)", text)
+    """A span such as 90s, 30m, 1h or 90d; `name`: what asks for it. Raises InvalidArgument."""
+    found = re.fullmatch(r"(\d{1,6})([smhd]?)", text)
     if found is None:
-        raise InvalidArgument(f"{text!r} is no span: write 90s, 30m or 1h", path=name)
+        raise InvalidArgument(f"{text!r} is no span: write 90s, 30m, 1h or 90d", path=name)
     return int(found[1]) * UNITS_S[found[2] or "s"]
 
 

@@ -21,9 +21,18 @@ _REVISION = text("SELECT version_num FROM alembic_version")
 @cache
 def code_head() -> str:
     """The newest revision that this code knows."""
-    found = [dict(_NAMED.findall(path.read_text(encoding="utf-8"))) for path in VERSIONS.glob("*.py")]
-    former = {names.get("down_revision") for names in found}
-    return max((names["revision"] for names in found if names["revision"] not in former), default="")
+    former = {names.get("down_revision") for names in _named()}
+    return max(known_revisions() - former, default="")
+
+
+def known_revisions() -> set[str]:
+    """Every revision that this code knows."""
+    return {names["revision"] for names in _named()}
+
+
+@cache
+def _named() -> list[dict[str, str]]:
+    return [dict(_NAMED.findall(path.read_text(encoding="utf-8"))) for path in VERSIONS.glob("*.py")]
 
 
 def database_head(connection: Connection) -> str:

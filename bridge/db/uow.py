@@ -24,7 +24,7 @@ from bridge.db.audit import audit_events
 from bridge.ports.figures import Noted
 from bridge.ports.gateway import Ring
 
-ACT_AS = {"app": "wakebridge_app", "keeper": "wakebridge_keeper"}
+ACT_AS = {"app": "wakebridge_app", "keeper": "wakebridge_keeper", "archivist": "wakebridge_archivist"}
 UNIQUE_VIOLATION = "23505"
 LOCK_NOT_AVAILABLE, DEADLOCK, QUERY_CANCELED, SERIALIZATION = "55P03", "40P01", "57014", "40001"
 UNSTORABLE = frozenset({"22P05", "22P02", "22021"})
@@ -129,7 +129,7 @@ class Database:
         self,
         url: str,
         *,
-        role: Literal["app", "keeper"] = "app",
+        role: Literal["app", "keeper", "archivist"] = "app",
         pool_size: int = 8,
         pool_wait_s: float = 3.0,
         statement_timeout_s: float = 10.0,

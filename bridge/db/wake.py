@@ -96,7 +96,9 @@ attempts = Table(
     metadata,
     Column("attempt_id", Text, primary_key=True),
     workspace(),
-    Column("wake_id", Text, ForeignKey("wakes.wake_id"), nullable=False),
+    Column(
+        "wake_id", Text, nullable=False
+    ),  # archived with its thread, perhaps: the try stays for the others
     Column("agent_id", Text, nullable=False),
     Column("thread_id", Text, nullable=False),
     Column("session_id", Text, nullable=False),

@@ -1,4 +1,4 @@
-"""The two embedded servers alone, for tests and benches.
+"""The embedded servers alone: both for tests and benches, Postgres for a backup while no stack runs.
 
 Started in a `with`, gone after it, and gone with the process that started them even when that is killed.
 `bridge up` does not use this: it has its own supervision.
@@ -22,6 +22,7 @@ from bridge.config import (
 from bridge.stack.embedded import Server, ServerFailed, prepare, private_dir, server_environment
 from bridge.stack.probes import postgres_answers, valkey_answers
 from bridge.stack.process import STACK_MARK, child_setup, send_group
+from bridge.stack.record import StackLock
 
 START_TIMEOUT_S = 30.0
 STOP_GRACE_S = 10.0
@@ -118,3 +119,20 @@ def embedded_servers(data_dir: Path) -> Iterator[EmbeddedServers]:
         yield servers
     finally:
         servers.stop()
+
+
+@contextmanager
+def postgres_alone(settings: Settings) -> Iterator[str]:
+    """The stack's own Postgres, and no stack on its data meanwhile: its address. Raises AlreadyRunning."""
+    private_dir(settings.data_dir)
+    lock = StackLock(settings.data_dir)
+    lock.take("a backup or a restore")
+    servers = EmbeddedServers(settings.data_dir, settings.run_dir)
+    try:
+        private_dir(settings.run_dir)
+        servers.start_one("postgres")
+        servers.wait_for("postgres")
+        yield servers.database_url
+    finally:
+        servers.stop()
+        lock.release()

@@ -109,7 +109,7 @@ def _effects_of(name: str, module: ModuleType, seen: set[str]) -> set[str]:
 
 
 def _callers() -> dict[str, list[str]]:
-    """Command -> the routes, tasks and ticks that import it."""
+    """Command -> the routes, tasks, ticks and console commands that import it."""
     found: dict[str, list[str]] = {}
     for label, command in _route_callers():
         found.setdefault(command, []).append(label)
@@ -128,7 +128,11 @@ def _route_callers() -> Iterator[tuple[str, str]]:
 
 
 def _file_callers() -> Iterator[tuple[str, str]]:
-    homes = [*(ROOT / "tasks").glob("*.py"), *(ROOT / "web").rglob("*.py")]
+    homes = [
+        *(ROOT / "tasks").glob("*.py"),
+        *(ROOT / "web").rglob("*.py"),
+        *(ROOT / "bridge/cli").glob("*.py"),
+    ]
     for path in sorted(homes):
         for name in re.findall(r"from bridge\.commands\.(\w+) import", path.read_text()):
             yield f"`{path.relative_to(ROOT)}`", name

@@ -179,7 +179,7 @@ def test_the_live_functions_and_policies_are_those_of_the_sql_files(owner: Owner
     before = definitions(owner)
     assert len(before) > 20
     with owner.engine.begin() as connection:
-        for name in ("clock", "post", "redact", "security", "search"):
+        for name in ("clock", "post", "redact", "security", "search", "archivist"):
             driver: Any = connection.connection.driver_connection
             driver.execute((SQL / f"{name}.sql").read_text(encoding="utf-8"))
     assert definitions(owner) == before

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from bridge.adapters.pubsub import Listeners, Turn
 from bridge.db import all_tables
+from bridge.db.archive import PARTS, STAYS
 from bridge.db.base import TENANT_FREE
 from bridge.db.deps import Deps
 from bridge.db.uow import Database
@@ -70,7 +71,9 @@ def test_every_table_with_a_workspace_is_under_forced_row_level_security(owner: 
     assert without == TENANT_FREE | {"alembic_version"}
 
 
-@pytest.mark.parametrize("role", ["wakebridge_app", "wakebridge_keeper", "wakebridge_search"])
+@pytest.mark.parametrize(
+    "role", ["wakebridge_app", "wakebridge_keeper", "wakebridge_search", "wakebridge_archivist"]
+)
 def test_the_roles_cannot_go_round_it(owner: Owner, role: str) -> None:
     row = owner.one(
         "SELECT rolsuper, rolbypassrls, rolcanlogin FROM pg_roles WHERE rolname = :role", role=role
@@ -192,3 +195,38 @@ def test_news_of_one_workspace_reaches_no_waiter_of_another(broker_url: str) -> 
         assert ours.turn() is Turn.QUIET
     here.close()
     there.close()
+
+
+def test_every_table_that_names_a_thread_or_what_belongs_to_it_is_archived_or_stays_on_purpose() -> None:
+    naming = {
+        name
+        for name, table in TABLES.items()
+        if {"thread_id", "wake_id", "attempt_id", "run_id", "message_id"} & set(table.columns.keys())
+    }
+    assert naming - {"slots"} == set(PARTS) | (STAYS - {"audit_events"})
+
+
+def test_the_archivist_reads_every_table_and_removes_nothing_but_threads(owner: Owner) -> None:
+    may = "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+    can = f"{may} AND has_table_privilege('wakebridge_archivist', oid, 'SELECT')"
+    assert owner.value(can) == owner.value(may)
+    found = owner.rows(
+        "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace "
+        "AND has_table_privilege('wakebridge_archivist', oid, 'DELETE')"
+    )
+    assert {row["relname"] for row in found} == set(PARTS)
+
+
+def test_the_archivist_sees_one_workspace_or_all_and_removes_only_what_is_in_the_one(
+    foreign: World, owner: Owner
+) -> None:
+    for workspace, sees in (("ws_1", False), ("", False), (None, False), ("ws_2", True), ("*", True)):
+        with acting(owner, "wakebridge_archivist", workspace) as archivist:
+            for table in TENANT_TABLES:
+                seen = archivist.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()
+                assert (seen > 0) == sees, (table, workspace)
+            removed = archivist.execute(text("DELETE FROM findings")).rowcount
+            assert (removed > 0) == (workspace == foreign.workspace), workspace
+            if workspace == "*":
+                again = "SELECT (jsonb_populate_record(e, '{\"n\": 99}')).* FROM audit_events e"
+                assert refused(archivist, f"INSERT INTO audit_events {again}")

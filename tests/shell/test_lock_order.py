@@ -52,14 +52,15 @@ def locked(statement: str) -> list[str]:
 def steps_back(transaction: list[str]) -> list[str]:
     """Where the transaction locks a table that comes before one it has locked.
 
-    Changing a row that is locked already waits for nobody, nor does a new wake in the place of one that is locked.
+    Changing or removing a row that is locked already waits for nobody, nor does a new wake in the place of one that is
+    locked.
     """
     back: list[str] = []
     furthest, seen = -1, set[str]()
     for statement in transaction:
         for name in locked(statement):
             place = ORDER.index(name)
-            held = name in seen and re.match(r"\s*(UPDATE|INSERT INTO wakes)\b", statement)
+            held = name in seen and re.match(r"\s*(UPDATE|DELETE|INSERT INTO wakes)\b", statement)
             if place < furthest and not held:
                 back.append(f"{name} after {ORDER[furthest]}: {' '.join(statement.split())[:120]}")
             furthest = max(furthest, place)
