@@ -62,6 +62,7 @@ def test_an_agent_is_that_user_with_no_more_rights_and_a_login_of_its_own(world:
     assert (said["uid"], said["gid"], said["groups"]) == ([ID] * 3, [ID] * 3, [ID])
     assert (said["capabilities"], said["no_new_privs"]) == (0, "1")
     assert said["tried"] == [["become", "0", "EPERM"]]
+    assert said["dies_with_its_parent_by"] == signal.SIGKILL, "a change of user forgets it"
     home = {"HOME": "/nonexistent", "USER": NAME, "LOGNAME": NAME, "SHELL": "/usr/sbin/nologin"}
     assert said["environment"] == {"PATH": "/usr/bin:/bin"} | home
     assert (said["cwd"], said["prompt"]) == ("/", "you have unread messages")

@@ -8,6 +8,7 @@ environment. The third one is its tag.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import json
 import os
@@ -21,6 +22,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 FOREVER_S = 600
+PR_GET_PDEATHSIG = 2
 NAMES = ("HOME", "USER", "LOGNAME", "SHELL", "PATH", "XDG_CONFIG_HOME", "SSH_AUTH_SOCK", "DATABASE_URL")
 
 
@@ -61,6 +63,12 @@ def attempt(verb: str, what: str) -> str:
     return "ok"
 
 
+def death_signal() -> int:
+    found = ctypes.c_int()
+    ctypes.CDLL(None).prctl(PR_GET_PDEATHSIG, ctypes.byref(found), 0, 0, 0)
+    return found.value
+
+
 def told(attempts: list[list[str]]) -> dict[str, Any]:
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     sets = [int(status[name], 16) for name in ("CapEff", "CapPrm", "CapAmb")]
@@ -70,6 +78,7 @@ def told(attempts: list[list[str]]) -> dict[str, Any]:
         "groups": os.getgroups(),
         "capabilities": sum(sets),
         "no_new_privs": status["NoNewPrivs"].strip(),
+        "dies_with_its_parent_by": death_signal(),
         "environment": {name: os.environ[name] for name in NAMES if name in os.environ},  # noqa: TID251  its own
         "cwd": str(Path.cwd()),
         "prompt": sys.stdin.read(),
