@@ -187,10 +187,8 @@ class Settings(BaseSettings):
     @field_validator("agents_as")
     @classmethod
     def another(cls, name: str | None) -> str | None:
-        """Oneself is nobody else; root, which could become anybody, is still told that it chose root."""
-        uid = os.geteuid()
-        own = name is not None and uid != 0 and name == _user_name(uid)
-        return None if own or not name else name
+        """Oneself is nobody else."""
+        return other_user(name, os.geteuid()) if name else None
 
     @field_validator("run_dir", "agents_dir")
     @classmethod
@@ -252,11 +250,13 @@ class Settings(BaseSettings):
         return self.data_dir / "stack.json"
 
 
-def _user_name(uid: int) -> str | None:
+def other_user(name: str, uid: int) -> str | None:
+    """That user, unless it is the one of this uid. Root is none to be let through: whoever names it is to be told."""
     try:
-        return pwd.getpwuid(uid).pw_name
+        own = uid != 0 and pwd.getpwuid(uid).pw_name == name
     except KeyError:
-        return None
+        own = False
+    return None if own else name
 
 
 def embedded_database_url(run_dir: Path) -> str:

@@ -143,6 +143,7 @@ class Stack:
             "database_url": self.settings.database_url_in_force,
             "broker_url": self.settings.broker_url_in_force,
             "operator_token": self.token,
+            "agents_dir": str(self.settings.agents_dir),
             "processes": self.supervision.pids(),
         }
         write_private(self.settings.stack_file, json.dumps(record, indent=1) + "\n")

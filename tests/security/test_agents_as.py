@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from bridge.adapters.runtimes.agent_user import NEEDED, find_user, open_to_agents
+from bridge.cli.run import host_socket
 from bridge.client import ApiError, Client, StackOperator
-from bridge.config import Settings, default_agents_dir, default_run_dir
+from bridge.config import Settings, default_agents_dir, default_run_dir, load_settings, other_user
 from bridge.core.errors import InvalidArgument
 from bridge.stack.embedded import Server
 from bridge.stack.ports import free_port
@@ -47,6 +48,29 @@ def test_who_cannot_be_made_is_refused_with_what_to_do(
 ) -> None:
     with pytest.raises(InvalidArgument, match=said):
         find_user(name, uid=uid, capabilities=capabilities)
+
+
+@pytest.mark.parametrize(
+    ("name", "uid", "another"),
+    [(NAME, ID, False), (NAME, 0, True), ("root", 0, True), ("root", ID, True), (NAME, 3_999_999, True)],
+)
+def test_oneself_is_nobody_else(name: str, uid: int, *, another: bool) -> None:
+    assert other_user(name, uid) == (name if another else None)
+
+
+def test_the_shared_folder_is_another_only_where_agents_are_another_user(tmp_path: Path) -> None:
+    run_dir = default_run_dir(tmp_path)
+    assert Settings(data_dir=tmp_path).agents_dir == run_dir
+    assert Settings(data_dir=tmp_path, agents_as="root").agents_dir == default_agents_dir(tmp_path)
+    assert default_agents_dir(tmp_path).parent == Path("/run")
+
+
+def test_a_terminal_of_the_operators_finds_the_hosts_socket_by_the_stacks_word(tmp_path: Path) -> None:
+    settings = load_settings(data_dir=tmp_path)
+    assert host_socket(settings) == default_run_dir(tmp_path) / "host-local.sock"
+    settings.stack_file.write_text(json.dumps({"agents_dir": "/run/there"}))
+    assert host_socket(settings) == Path("/run/there/host-local.sock")
+    assert host_socket(load_settings(data_dir=tmp_path, agents_dir=Path("/run/x"))).parent == Path("/run/x")
 
 
 def test_a_user_is_taken_with_all_its_groups() -> None:
