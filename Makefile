@@ -132,6 +132,15 @@ live: clients  ## Wakes into real codex and claude terminals, a human there (N=1
 fuzz: setup  ## Malformed input (SECONDS=60), then 20,000 questions from our OpenAPI: no 500, no answer but the promised
 	$(BIN)/python -m tests.security.fuzz --seconds $(SECONDS) --seed $(SEED) $(ARGS)
 
+# pip-audit stands in an environment of its own: it is no part of the lock, and asks services that CI cannot reach.
+PIP_AUDIT := 2.10.1
+
+.PHONY: audit-deps
+audit-deps: setup  ## Known vulnerabilities of the locked packages, where somebody who knows can be asked
+	@test -x .audit/bin/pip-audit || { "$(BIN)/python" -m venv .audit && .audit/bin/python -m pip install --quiet \
+	  --disable-pip-version-check pip-audit==$(PIP_AUDIT) || echo 'make audit-deps: pip-audit cannot be had here' >&2; }
+	$(BIN)/python -m tests.security.audit_deps .audit/bin/pip-audit
+
 # --- upkeep -------------------------------------------------------------------------------------
 
 .PHONY: docs

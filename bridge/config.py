@@ -12,6 +12,7 @@ Rules of this file:
 
 import hashlib
 import os
+import pwd
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote, urlsplit
@@ -52,8 +53,19 @@ def default_run_dir(data_dir: Path) -> Path:
     return Path(f"/tmp/wakebridge-{os.getuid()}-{name}")  # noqa: S108 - whoever makes it checks owner and mode
 
 
+def default_agents_dir(data_dir: Path) -> Path:
+    """What agents of another user may enter: below root's own folder, where nobody else can make it first."""
+    return Path("/run") / f"wakebridge-{hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]}"
+
+
 def _run_dir(data: dict[str, Any]) -> Path:
     return default_run_dir(data["data_dir"])
+
+
+def _agents_dir(data: dict[str, Any]) -> Path:
+    if data.get("agents_as"):
+        return default_agents_dir(data["data_dir"])
+    return Path(data["run_dir"])
 
 
 def _jwks_file(data: dict[str, Any]) -> Path:
@@ -84,6 +96,13 @@ class Settings(BaseSettings):
         description="Everything the stack keeps: the servers' data, keys, stack.json.",
     )
     run_dir: Path = Field(default_factory=_run_dir, description="Sockets: short, mode 0700, only ours.")
+    agents_as: str | None = Field(
+        default=None, description="User that the agents started here run as; not set: this process's own."
+    )
+    agents_dir: Path = Field(
+        default_factory=_agents_dir,
+        description="What agents reach: the host's socket, their tokens. With agents_as apart from run_dir.",
+    )
     presets_dir: Path = Field(
         default_factory=_presets_dir, description="This host's own presets: how agents are started here."
     )
@@ -158,6 +177,7 @@ class Settings(BaseSettings):
     @field_validator(
         "data_dir",
         "run_dir",
+        "agents_dir",
         "presets_dir",
         "jwks_file",
         "signing_key_file",
@@ -172,10 +192,16 @@ class Settings(BaseSettings):
         """Paths are absolute: each process may stand in another directory."""
         return None if path is None else Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - keeps symlinks
 
-    @field_validator("run_dir")
+    @field_validator("agents_as")
+    @classmethod
+    def another(cls, name: str | None) -> str | None:
+        """Oneself is nobody else."""
+        return other_user(name, os.geteuid()) if name else None
+
+    @field_validator("run_dir", "agents_dir")
     @classmethod
     def short(cls, path: Path) -> Path:
-        """The run directory leaves room for the name of a socket."""
+        """A directory of sockets leaves room for their names."""
         if len(os.fsencode(path)) > RUN_DIR_BYTES_MAX:
             msg = f"at most {RUN_DIR_BYTES_MAX} bytes, or the sockets in it get no address"
             raise ValueError(msg)
@@ -233,12 +259,26 @@ class Settings(BaseSettings):
     @property
     def host_socket(self) -> Path:
         """Where the host worker listens for wrappers."""
-        return self.run_dir / f"host-{self.host_name}.sock"
+        return self.agents_dir / f"host-{self.host_name}.sock"
+
+    @property
+    def runs_dir(self) -> Path:
+        """Where the host's runs keep their files."""
+        return self.agents_dir / "runs"
 
     @property
     def stack_file(self) -> Path:
         """What a running stack tells about itself."""
         return self.data_dir / "stack.json"
+
+
+def other_user(name: str, uid: int) -> str | None:
+    """That user, unless it is the one of this uid. Root is none to be let through: whoever names it is to be told."""
+    try:
+        own = uid != 0 and pwd.getpwuid(uid).pw_name == name
+    except KeyError:
+        own = False
+    return None if own else name
 
 
 def embedded_database_url(run_dir: Path) -> str:

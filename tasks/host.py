@@ -24,6 +24,7 @@ from celery import bootsteps
 from bridge.adapters.host_credentials import HostCredentials
 from bridge.adapters.machine import code_version
 from bridge.adapters.presets.catalogue import Catalogue
+from bridge.adapters.runtimes.agent_user import agent_user
 from bridge.adapters.runtimes.command import RunBook
 from bridge.adapters.runtimes.orphans import sessions_by_hand
 from bridge.adapters.runtimes.pty import PtyServer
@@ -81,7 +82,7 @@ class Host:
         self._name = scope.settings.host_name
         self._holder = f"{machine(scope.settings)}/{scope.worker}"
         registrar = HostRegistrar(self._container, self._name, scope.settings.presets_dir)
-        self.server = PtyServer(scope.settings.host_socket, registrar)
+        self.server = PtyServer(scope.settings.host_socket, registrar, agents=agent_user(scope.settings))
         self._starts = _Starts.of(scope, self._name)
         catalogue = self._starts.runs.catalogue if self._starts else Catalogue(scope.settings.presets_dir)
         self.webhooks = Webhooks(self._container, self._name, catalogue)

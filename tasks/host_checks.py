@@ -5,10 +5,13 @@ A database that does not answer is let be, as for every worker: the host's term 
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import structlog
 
 from bridge.adapters.machine import machine
-from bridge.core.errors import BridgeError
+from bridge.adapters.runtimes.agent_user import open_to_agents
+from bridge.core.errors import BridgeError, InvalidArgument
 from bridge.queries.host_start import why_not_start
 from tasks.base import Scope
 
@@ -22,14 +25,22 @@ def refuse_host(scope: Scope) -> bool:
     """
     host = scope.settings.host_name
     try:
+        open_to_agents(scope.settings)
+    except InvalidArgument as error:
+        _refuse(host, error.detail)
+    try:
         why = why_not_start(scope.container.deps, host, machine(scope.settings))
     except BridgeError as error:
         log.warning("database.silent", why=error.detail)
         return False
     if why is not None:
-        log.critical("host.refused", host=host, why=why)
-        raise SystemExit(f"the host {host} does not start: {why}")
+        _refuse(host, why)
     return True
+
+
+def _refuse(host: str, why: str | None) -> NoReturn:
+    log.critical("host.refused", host=host, why=why)
+    raise SystemExit(f"the host {host} does not start: {why}")
 
 
 __all__ = ["machine", "refuse_host"]

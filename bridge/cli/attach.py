@@ -15,7 +15,7 @@ import typer
 
 from bridge.adapters.presets import load_preset, preset_of
 from bridge.adapters.presets.command import PresetError
-from bridge.cli.run import OwnSession, identity_of, live_of, resumes
+from bridge.cli.run import OwnSession, host_socket, identity_of, live_of, resumes
 from bridge.config import inherited_environment, load_settings
 from bridge.core.errors import Conflict, Unavailable
 from bridge.terminal import Rules
@@ -62,7 +62,7 @@ def attach(
             url=us.url,
             preset=program.name,
             rules=Rules(**program.screen.arguments()),
-            host_socket=settings.host_socket,
+            host_socket=host_socket(settings),
             private_dir=settings.run_dir / "agents",
             pane_id=pane,
             command=tuple(command or ()),

@@ -20,6 +20,7 @@ import typer
 from bridge.adapters.host_credentials import replace_private
 from bridge.adapters.machine import machine
 from bridge.bootstrap import build
+from bridge.cli.agents_as import AgentsAs, check_agents
 from bridge.cli.connection import ApiError, AsJson, Data, TokenPath, Url, connect, show
 from bridge.cli.words import clock, columns
 from bridge.client import Client, FixedToken
@@ -54,6 +55,7 @@ def host(
     data: Data = None,
     url: Url = None,
     token_file: TokenPath = None,
+    agents_as: AgentsAs = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a host's worker on this machine, or list the hosts, or let one drain."""
@@ -68,7 +70,9 @@ def host(
     else:
         if not HOST_NAME.fullmatch(name):
             _usage(f"{name!r} is no host's name: small letters, digits and -, 32 at most")
-        settings = load_settings(data_dir=data, url=url, token_file=token_file, host_name=name)
+        settings = load_settings(
+            data_dir=data, url=url, token_file=token_file, host_name=name, agents_as=agents_as
+        )
         _check(settings)
         _become(settings, as_json=as_json)
 
@@ -87,6 +91,7 @@ def _check(settings: Settings) -> None:
     token = _own_token(settings)
     private_dir(settings.data_dir)
     private_dir(settings.run_dir)
+    check_agents(settings)
     if unix_listens(settings.host_socket):
         detail = f"a worker of the host {settings.host_name} runs here already: it listens on {settings.host_socket}"
         raise Conflict(detail)

@@ -7,6 +7,7 @@ Rules of this file:
 - The program's exit code is ours.
 """
 
+import contextlib
 import json
 import os
 from dataclasses import dataclass
@@ -121,7 +122,7 @@ def run(
         url=us.url,
         preset=program.name,
         rules=rules,
-        host_socket=settings.host_socket,
+        host_socket=host_socket(settings),
         private_dir=settings.run_dir / "agents",
         headless=headless,
         quiet=quiet,
@@ -183,6 +184,15 @@ def identity_of(settings: Settings, agent: str, session: str | None) -> Identity
         raise Unauthorized(f"the token is for the session {session_id}, not {session}")
     path = with_bridge(inherited_environment().get("PATH", os.defpath), settings.run_dir)
     return Identity(url, token, session_id, str(claims.get("workspace_id") or HOME_WORKSPACE), path)
+
+
+def host_socket(settings: Settings) -> Path:
+    """Where the host listens: with agents of another user not where it would else, and the stack says so."""
+    if "agents_dir" not in settings.model_fields_set and settings.agents_as is None:
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            shared = Path(json.loads(settings.stack_file.read_text())["agents_dir"])
+            return shared / settings.host_socket.name
+    return settings.host_socket
 
 
 def _bridge(settings: Settings) -> tuple[str, str | None]:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from bridge.cli.agents_as import AgentsAs, check_agents
 from bridge.config import inherited_environment, load_settings
 from bridge.stack.down import stop_stack
 from bridge.stack.log import terminal_lines
@@ -26,10 +27,17 @@ def up(
         int | None, typer.Option(min=0, max=65535, help="Port of the web; 0: a free one.")
     ] = None,
     policy: Annotated[Path | None, typer.Option(help="Seed of the default policy.")] = None,
+    agents_as: AgentsAs = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the whole stack here, in the foreground, until Ctrl-C or `bridge down`."""
-    settings = load_settings(data_dir=data, port=free_port(0) if port == 0 else port, policy_file=policy)
+    settings = load_settings(
+        data_dir=data,
+        port=free_port(0) if port == 0 else port,
+        policy_file=policy,
+        agents_as=agents_as,
+    )
+    check_agents(settings)
     stream = sys.stderr if as_json else sys.stdout
     lines = terminal_lines(inherited_environment(), stream, raw=as_json)
     asyncio.run(run_stack(settings, lines, report=_print_json if as_json else _nothing))

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 import os
+import pwd
 import resource
 import secrets
 import shlex
@@ -37,7 +38,7 @@ from bridge.stack.leftovers import end_leftovers
 from bridge.stack.log import Lines
 from bridge.stack.ports import require_free_port
 from bridge.stack.probes import HTTP_OK, http_json
-from bridge.stack.process import STACK_MARK
+from bridge.stack.process import STACK_MARK, Identity, nobody
 from bridge.stack.record import StackLock, write_private
 from bridge.stack.services import LOCAL, Service, host_token_file, probe_host, stack_services, web_url
 from bridge.stack.supervision import Supervision
@@ -112,6 +113,7 @@ class Stack:
             if not (self.settings.data_dir / name).exists():
                 self.say(f"{name}: first start, making its data in {self.settings.data_dir / name}")
             servers[name] = prepare(name, self.settings)
+        refuse_shared_user(self.settings.agents_as, servers)
         return servers
 
     def _environment(self) -> Mapping[str, str]:
@@ -166,6 +168,7 @@ class Stack:
             "database_url": self.settings.database_url_in_force,
             "broker_url": self.settings.broker_url_in_force,
             "operator_token": self.token,
+            "agents_dir": str(self.settings.agents_dir),
             "processes": self.supervision.pids(),
         }
         write_private(self.settings.stack_file, json.dumps(record, indent=1) + "\n")
@@ -233,18 +236,40 @@ class Stack:
         url, data = web_url(self.settings), self.settings.data_dir
         default = data == default_data_dir()
         option = "" if default else f" --data {shlex.quote(str(data))}"
+        user = self.settings.agents_as
+        agents = f"\n    agents   run as {user}, and reach {self.settings.agents_dir} alone" if user else ""
         return f"""
   Wakebridge is ready ({time.monotonic() - self.began:.1f} s)
     web      {url}    (the calls: {url}/docs)
     flower   {self.flower.url}    user {flower.USER}, password in stack.json
-    stack    {self.settings.stack_file}
+    stack    {self.settings.stack_file}{agents}
 
   Try, in another terminal:
-    bridge token issue --agent reviewer{option}
-    bridge run --agent reviewer{option} -- bash
+{self._to_try(option)}
   Ctrl-C stops everything.
 
 """
+
+    def _to_try(self, option: str) -> str:
+        """The first two commands; with another user for agents, the second is that user's."""
+        user, issue = self.settings.agents_as, f"    bridge token issue --agent reviewer{option}"
+        if user is None:
+            return f"{issue}\n    bridge run --agent reviewer{option} -- bash"
+        keep = f"{issue} | sudo -Hu {user} sh -c 'umask 077; cat > ~/reviewer.token'"
+        where = f"BRIDGE_URL={web_url(self.settings)} BRIDGE_AGENTS_DIR={self.settings.agents_dir}"
+        run = "bridge run --agent reviewer --token-file ~/reviewer.token -- bash"
+        return f"{keep}\n    and as {user}:  {where} {run}"
+
+
+def refuse_shared_user(agents_as: str | None, servers: Mapping[str, Server]) -> None:
+    """Where Postgres has to be `nobody`, agents must not be: they could end it. Raises InvalidArgument."""
+    postgres = servers.get("postgres")
+    if agents_as is None or postgres is None or postgres.identity is not Identity.NOBODY:
+        return
+    if pwd.getpwnam(agents_as).pw_uid == nobody()[0]:
+        raise InvalidArgument(
+            f"Postgres runs as {agents_as} here: let agents run as another user", path="agents_as"
+        )
 
 
 def _silent(_report: dict[str, object]) -> None:
@@ -280,8 +305,9 @@ async def run_stack(
             await stack.run(stop, report)
     finally:
         host_token_file(settings).unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # somebody else's files are in it
-            settings.run_dir.rmdir()
+        for folder in (settings.run_dir, settings.agents_dir):
+            with contextlib.suppress(OSError):  # somebody else's files are in it
+                folder.rmdir()
         lock.release()
 
 

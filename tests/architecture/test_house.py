@@ -34,6 +34,7 @@ GUARDS: dict[str, Guard] = {
     "errors": pages.errors,
     "decisions": pages.decisions,
     "make targets": pages.make_targets,
+    "security": pages.security,
 }
 
 LONG_FUNCTION = "def f():\n" + "    x = 1\n" * 70
@@ -41,6 +42,7 @@ PARTS = "".join(f"{part}\n\n" for part in pages.ADR_PARTS)
 ERROR = '"""Tree: Base, Gone."""\nclass Base(Exception):\n    """Base."""\n    code = "BASE"\n'
 PROJECT = '[project]\ndependencies = ["flask>=3.1"]\n'
 HASHED = "flask==3.1.3 \\\n    --hash=sha256:00\n"
+THREAT = "| threat | control | shown by |\n|---|---|---|\n| thieves | a lock | {} |\n"
 MAKE = ".PHONY: up\nup: setup  ## Start\n"
 
 # guard, the files of a small tree, what the finding must say
@@ -116,9 +118,28 @@ PLANTED: list[tuple[str, dict[str, str], str]] = [
     ("make targets", {"Makefile": MAKE + "down: x\n"}, "down has no line of help"),
     ("make targets", {"Makefile": MAKE + "down: x  ## Stop\n"}, "down is not .PHONY"),
     ("make targets", {"Makefile": MAKE, "README.md": "run `make demo`"}, "there is no `make demo`"),
+    ("security", {"docs/security.md": THREAT.format("`tests/a.py::test_it`")}, "no tests/a.py::test_it"),
+    (
+        "security",
+        {
+            "docs/security.md": THREAT.format("`tests/a.py::TestX::test_it`"),
+            "tests/a.py": "def test_it(): ...",
+        },
+        "there is no tests/a.py::TestX::test_it",
+    ),
+    ("security", {"docs/security.md": THREAT.format("trust us")}, "no test shows 'thieves'"),
+    ("security", {"docs/security.md": THREAT.format("")}, "no test shows 'thieves'"),
 ]
 
 ALLOWED: list[tuple[str, dict[str, str]]] = [
+    ("security", {"docs/security.md": THREAT.format("not shown")}),
+    (
+        "security",
+        {
+            "docs/security.md": THREAT.format("`tests/a.py::TestX::test_it`, `tests/a.py::test_too`"),
+            "tests/a.py": "def test_too(): ...\nclass TestX:\n  def test_it(self): ...",
+        },
+    ),
     ("sizes", {"bridge/a.py": "def f():\n" + "    x = 1\n" * 69, "migrations/versions/1.py": LONG_FUNCTION}),
     ("sends", {"bridge/adapters/celery_gateway.py": "t.delay(1)", "tasks/keeper.py": "a.send_task('x')"}),
     ("monotonic clocks", {"tasks/keeper.py": "time.monotonic()", "tests/a.py": "time.perf_counter()"}),
@@ -163,6 +184,7 @@ def build(root: Path, extra: dict[str, str]) -> Path:
         "README.md": "",
         "CONTRIBUTING.md": "",
         "docs/adr/README.md": "",
+        "docs/security.md": "",
         "bridge/core/errors.py": ERROR,
     }
     for name, text in (good | extra).items():

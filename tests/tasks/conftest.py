@@ -41,6 +41,7 @@ def _settings(servers: EmbeddedServers) -> Iterator[Settings]:
         update={
             "host_name": f"h{os.getpid()}-{next(_number)}",
             "run_dir": run_dir,
+            "agents_dir": run_dir,
             "database_url": servers.database_url,
             "broker_url": servers.broker_url,
             "test_clock": True,

@@ -31,6 +31,7 @@ import structlog
 
 import bridge
 from bridge.adapters.presets.catalogue import Catalogue
+from bridge.adapters.runtimes.agent_user import agent_user
 from bridge.adapters.runtimes.command_spec import Place, check, command_of, make_order, marks
 from bridge.adapters.runtimes.descent import boot_clock
 from bridge.adapters.runtimes.orphans import SHIM_MARK, kill_left, marked
@@ -71,7 +72,10 @@ class RunBook:
         environment: Mapping[str, str] | None = None,
         fence_s: float = FENCE_S,
     ) -> None:
-        """Ready to start runs; the host's term counts as renewed now. `environment` is what presets choose from."""
+        """Ready to start runs; the host's term counts as renewed now. `environment` is what presets choose from.
+
+        Raises InvalidArgument where agents are to be a user that they cannot be made.
+        """
         self._fence_s = fence_s
         self._settings, self._clock = settings, clock
         self._environment = inherited_environment() if environment is None else environment
@@ -79,7 +83,8 @@ class RunBook:
         self._held: dict[str, Held] = {}
         self._refused: OrderedDict[str, None] = OrderedDict()
         self.catalogue = Catalogue(settings.presets_dir, self._environment)
-        self._files = RunFiles(settings)
+        self._user = agent_user(settings)
+        self._files = RunFiles(settings, self._user)
         self._renewed_at = clock()
         self._closed = False
         self._teller = Teller(clock, self._runs, self._done)
@@ -118,7 +123,14 @@ class RunBook:
         check(spec)
         command = command_of(spec, self._settings)
         order = make_order(
-            spec, command, self._settings, self._environment, place, self._renewed_at, self._fence_s
+            spec,
+            command,
+            self._settings,
+            self._environment,
+            place,
+            self._renewed_at,
+            self._fence_s,
+            self._user,
         )
         now = self._clock()
         if now >= order["fence_at"]:

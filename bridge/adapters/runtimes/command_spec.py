@@ -4,6 +4,7 @@ Rules of this file:
 
 - The agent's environment is the preset's allow-list of the worker's own variables, the preset's settings, and
   the six that say who it is and where the bridge is. Nothing else, and no secret: the token is in a file.
+- Where agents are another user, what says where the worker's user is at home says so of theirs, or is left out.
 - What could not be carried out faithfully is refused before anything is started.
 """
 
@@ -19,6 +20,7 @@ from typing import Final
 
 from bridge.adapters.presets import load_preset
 from bridge.adapters.presets.command import ArgumentError, CommandData, PresetError, fill
+from bridge.adapters.runtimes.agent_user import AgentUser
 from bridge.adapters.runtimes.shim_agent import Order
 from bridge.adapters.runtimes.shim_proof import NATIVE_ID_MAX, Rule
 from bridge.config import Settings
@@ -32,6 +34,7 @@ RUN_ID: Final = "BRIDGE_RUN_ID"
 HOST_NAME: Final = "BRIDGE_HOST_NAME"
 TOKEN_FILE: Final = "BRIDGE_TOKEN_FILE"  # noqa: S105 - the name of a variable
 
+_AT_HOME: Final = re.compile(r"XDG_.*|TMPDIR|SSH_AUTH_SOCK")  # the worker's user's, and of no use to another
 _NAMED: Final = "{native_id}"
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - looked up, not bound
@@ -99,6 +102,7 @@ def make_order(
     place: Place,
     renewed_at: float,
     fence_s: float,
+    user: AgentUser | None = None,
 ) -> Order:
     """The order for the shim, of a spec that was checked. Raises InvalidArgument."""
     if _NAMED in "".join(command.argv[spec.rung.value]) and not command.names_session(spec.native_id):
@@ -111,8 +115,8 @@ def make_order(
         raise InvalidArgument(f"preset {spec.preset}: {error}", path="preset") from error
     return Order(
         argv=argv,
-        env=_environment(spec, command, settings, worker, place),
-        cwd=spec.cwd or command.cwd or str(Path.home()),
+        env=_environment(spec, command, settings, worker, place, user),
+        cwd=spec.cwd or command.cwd or (user.start_dir if user else str(Path.home())),
         prompt=spec.prompt,
         native_id=spec.native_id,
         told=command.native == "told" and spec.rung is Rung.SPAWN,
@@ -127,6 +131,7 @@ def make_order(
         fence_s=fence_s,
         log=str(place.log),
         token_file=str(place.token),
+        user=user.become() if user else None,
     )
 
 
@@ -155,9 +160,17 @@ def _values(spec: RunSpec) -> dict[str, str]:
 
 
 def _environment(
-    spec: RunSpec, command: CommandData, settings: Settings, worker: Mapping[str, str], place: Place
+    spec: RunSpec,
+    command: CommandData,
+    settings: Settings,
+    worker: Mapping[str, str],
+    place: Place,
+    user: AgentUser | None,
 ) -> dict[str, str]:
     allowed = {name: worker[name] for name in command.environment if name in worker}
+    if user is not None:
+        allowed = {name: value for name, value in allowed.items() if not _AT_HOME.fullmatch(name)}
+        allowed |= user.variables()
     return {
         **allowed,
         **command.settings,

@@ -2,8 +2,9 @@
 
 Rules of this file:
 
-- One Unix socket in a private directory, mode 0600; the other end's uid must be ours. Token and peer are checked
-  before anything else is read.
+- One Unix socket in a directory of ours, mode 0600; the other end's uid must be ours, or that of agents where they are
+  another user: then the socket is theirs to dial, and not to replace. Token and peer are checked before anything else
+  is read.
 - A line is one JSON object of at most 64 KiB. Whoever sends anything else is hung up on.
 - A thread a connection reads and hands answers over; what asks the database runs elsewhere, so that an answer is
   never late because of it. Connections, requests in flight and events waiting are bounded.
@@ -29,6 +30,7 @@ from typing import Any, Final
 
 import structlog
 
+from bridge.adapters.runtimes.agent_user import AgentUser
 from bridge.adapters.runtimes.pty_hello import Hello
 from bridge.core.errors import BridgeError, Conflict, InvalidArgument, OurError, Unauthorized
 from bridge.ports.hosts import Registered, Registrar
@@ -174,8 +176,15 @@ class Link:
 class PtyServer:
     """The host's socket, and the sessions that are held through it."""
 
-    def __init__(self, path: Path, registrar: Registrar, *, connections_max: int = CONNECTIONS_MAX) -> None:
-        self._path, self._registrar = path, registrar
+    def __init__(
+        self,
+        path: Path,
+        registrar: Registrar,
+        *,
+        connections_max: int = CONNECTIONS_MAX,
+        agents: AgentUser | None = None,
+    ) -> None:
+        self._path, self._registrar, self._agents = path, registrar, agents
         self._room = threading.Semaphore(connections_max)
         self._links: dict[tuple[str, str], Link] = {}
         self._open: dict[Link, threading.Thread] = {}
@@ -203,6 +212,8 @@ class PtyServer:
             listener.bind(str(self._path))
         finally:
             os.umask(before)
+        if self._agents is not None:
+            self._agents.give(self._path)
         listener.listen(64)
         self._listener = listener
         threading.Thread(target=self._accept, args=(listener,), name="link-accept", daemon=True).start()
@@ -284,10 +295,10 @@ class PtyServer:
 
     def _register(self, link: Link) -> None:
         peer, uid = link.peer()
-        if uid != os.geteuid():
-            raise Unauthorized("the wrapper runs as another user than this host's worker")
+        if uid != os.geteuid() and (self._agents is None or uid != self._agents.uid):
+            raise Unauthorized("the wrapper runs as another user than this host's worker and its agents")
         link.patience(REGISTER_S)
-        hello = Hello.of(link.read(), peer)
+        hello = Hello.of(link.read(), peer, uid)
         registered = self._registrar.register(
             hello.token, hello.session_id, hello.pid, hello.preset, hello.runtime, hello.agent_pid
         )

@@ -4,12 +4,12 @@ Rules of this file:
 
 - Who dials is known from the kernel; a pid in the line only has to agree with it. A participant must not choose the
   directory in which its session is resumed.
-- A wrapper that serves a pane names the pane's process too: one of our own user's, as every process there is.
+- A wrapper that serves a pane names the pane's process too: one of its own user's. Where agents are another user, a
+  wrapper of theirs must not name one of ours.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,8 +33,8 @@ class Hello:
     agent_pid: int
 
     @classmethod
-    def of(cls, line: Mapping[str, Any] | None, peer: int) -> Hello:
-        """Read the line of the process `peer`. Raises InvalidArgument, Unauthorized."""
+    def of(cls, line: Mapping[str, Any] | None, peer: int, uid: int) -> Hello:
+        """Read the line of the process `peer`, which is that user's. Raises InvalidArgument, Unauthorized."""
         if line is None or line.get("op") != "register":
             raise InvalidArgument("the first line registers")
         token, session_id, pid = line.get("token"), line.get("session_id"), line.get("pid")
@@ -46,13 +46,13 @@ class Hello:
         if runtime not in (PTY, TMUX):
             raise InvalidArgument("runtime is pty or tmux")
         agent_pid = line.get("agent_pid", pid) if runtime == TMUX else pid
-        if not isinstance(agent_pid, int) or not _is_ours(agent_pid):
-            raise Unauthorized("agent_pid is no process of this host's user")
+        if not isinstance(agent_pid, int) or not _is_of(uid, agent_pid):
+            raise Unauthorized("agent_pid is no process of the wrapper's user")
         return cls(token, session_id, pid, line.get("preset"), runtime, agent_pid)
 
 
-def _is_ours(pid: int) -> bool:
+def _is_of(uid: int, pid: int) -> bool:
     try:
-        return pid > 0 and Path(f"/proc/{pid}").stat().st_uid == os.geteuid()
+        return pid > 0 and Path(f"/proc/{pid}").stat().st_uid == uid
     except OSError:
         return False

@@ -2,7 +2,8 @@
 
 Rules of this file:
 
-- A token is never readable by others, never half written, and gone when its run is.
+- A token is never readable by others, never half written, and gone when its run is. Where agents are another user, it
+  is theirs, and nothing else is: they pass through the directories above it, and cannot list or change them.
 - The outputs of the newest runs stay to be looked at; all else goes.
 - Two hosts may share a directory: each cleans up what is marked as its own.
 """
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from bridge.adapters.runtimes.agent_user import PASSED, AgentUser
 from bridge.adapters.runtimes.command_spec import Place
 from bridge.config import Settings
 
@@ -28,10 +30,10 @@ _OWNER: Final = "host"
 class RunFiles:
     """The directories of one host's runs."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, user: AgentUser | None = None) -> None:
         """Nothing is made yet."""
-        self.folder = settings.run_dir / "runs"
-        self._host_name = settings.host_name
+        self.folder = settings.runs_dir
+        self._host_name, self._user = settings.host_name, user
 
     def place(self, run_id: str) -> Place:
         """Where that run's files are."""
@@ -49,6 +51,9 @@ class RunFiles:
             raise PermissionError(f"{above} is not ours alone")
         self.folder.mkdir(mode=0o700, exist_ok=True)
         place.folder.mkdir(mode=0o700)
+        if self._user is not None:
+            self.folder.chmod(PASSED)
+            place.folder.chmod(PASSED)
         (place.folder / _OWNER).write_text(self._host_name, encoding="ascii")
         self.write_token(place, token)
 
@@ -57,6 +62,8 @@ class RunFiles:
         new = place.token.with_suffix(".new")
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(fd, "w", encoding="ascii") as file:
+            if self._user is not None:
+                self._user.give(fd)
             file.write(token)
         new.replace(place.token)
 

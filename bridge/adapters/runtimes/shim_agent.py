@@ -4,13 +4,14 @@ Rules of this file:
 
 - Standard library and siblings that keep to it: the shim loads it in a bare interpreter.
 - Between fork and exec nothing is left of the shim: signals, group and session are the agent's own, and only
-  its three pipes stay open.
+  its three pipes stay open. Where agents are another user, the shim is not: what an agent may touch, it may fake.
 - Nothing here waits for the agent.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import os
 import signal
@@ -21,6 +22,16 @@ from bridge.adapters.runtimes.shim_proof import Rule
 
 LOG_BYTES_MAX: Final = 1024 * 1024
 NOT_STARTED: Final = 127
+_PR_SET_NO_NEW_PRIVS: Final = 38
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class User(TypedDict):
+    """Whom the agent's process becomes."""
+
+    uid: int
+    gid: int
+    groups: list[int]
 
 
 class Order(TypedDict):
@@ -39,6 +50,7 @@ class Order(TypedDict):
     fence_s: float
     log: str
     token_file: str
+    user: User | None  # None: whoever the shim is
 
 
 class Log:
@@ -76,6 +88,9 @@ class Agent:
         """Start it. `trouble` says why it could not be started."""
         ends = [os.pipe2(os.O_CLOEXEC) for _ in range(4)]
         (inside, self.stdin), (self.stdout, out), (self.stderr, err), (failure, broken) = ends
+        if user := order["user"]:
+            for fd in (inside, out, err):  # so that it may open /dev/stderr, as shells do
+                os.fchown(fd, user["uid"], user["gid"])
         shim = os.getpid()
         self.pid = os.fork()
         if self.pid == 0:
@@ -118,7 +133,11 @@ def _become(order: Order, shim: int, wires: tuple[int, int, int], broken: int) -
     doing = order["argv"][0]
     try:
         os.setsid()
-        if not die_with_parent(signal.SIGKILL, shim):
+        if user := order["user"]:
+            doing = f"as user {user['uid']}"
+            _turn_into(user)
+            doing = order["argv"][0]
+        if not die_with_parent(signal.SIGKILL, shim):  # after that: another user's process forgets it
             os._exit(NOT_STARTED)
         signal.set_wakeup_fd(-1)
         for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
@@ -137,10 +156,20 @@ def _become(order: Order, shim: int, wires: tuple[int, int, int], broken: int) -
         os._exit(NOT_STARTED)
 
 
+def _turn_into(user: User) -> None:
+    """Be that user for good: no program that it starts can make it more, sudo and the like included."""
+    os.setgroups(user["groups"])
+    os.setresgid(user["gid"], user["gid"], user["gid"])
+    os.setresuid(user["uid"], user["uid"], user["uid"])
+    if _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "it could gain rights")
+
+
 def _words(error: OSError) -> str:
     return {
         errno.ENOENT: "there is no such file",
         errno.EACCES: "not allowed, or not executable",
+        errno.EPERM: "not allowed",
         errno.ENOEXEC: "not a program",
         errno.ENOTDIR: "not a directory",
         errno.E2BIG: "its arguments and environment are too long",

@@ -20,6 +20,7 @@ PRIVATE = re.compile(
     r"|\bissue[s]? #?\d+\b|\bfirst sit" + r"ting\b",
     re.IGNORECASE,
 )
+_TEST = re.compile(r"`(tests/[\w/]+\.py)::((?:\w+::)?test_\w+)`")
 PLACES = re.compile(
     r"https?://|file:/|pypi\.org|pythonhosted|^\s*--(?:(?:extra-)?index-url|find-links|trusted-host)|@ ",
     re.MULTILINE,
@@ -101,6 +102,33 @@ def decisions(root: Path) -> list[str]:
         found += [f"docs/adr/{name}: no {part!r}" for part in ADR_PARTS if part not in text]
         if not re.search(r"^Status: (proposed|accepted|superseded by \d{4})", text, re.MULTILINE):
             found.append(f"docs/adr/{name}: no status")
+    return found
+
+
+def security(root: Path) -> list[str]:
+    """Each threat of docs/security.md names tests that there are, or says that its control is not shown."""
+    text = (root / "docs/security.md").read_text(encoding="utf-8")
+    found: list[str] = []
+    for path, name in sorted(set(_TEST.findall(text))):
+        file = root / path
+        if not file.exists() or name.split("::") not in _tests(ast.parse(file.read_text(encoding="utf-8"))):
+            found.append(f"docs/security.md: there is no {path}::{name}")
+    threats = re.findall(r"\| threat \|[^\n]*\n\|[-|]+\n((?:\|[^\n]*\n?)*)", text)
+    for row in "".join(threats).splitlines():
+        shown = row.rstrip(" |").rpartition("|")[2]
+        if not _TEST.search(shown) and shown.strip() != "not shown":
+            found.append(f"docs/security.md: no test shows {row.split('|')[1].strip()!r}")
+    return found
+
+
+def _tests(tree: ast.Module) -> list[list[str]]:
+    """The names of a file's tests, each with its class before it."""
+    found: list[list[str]] = []
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            found.append([node.name])
+        if isinstance(node, ast.ClassDef):
+            found += [[node.name, one.name] for one in node.body if isinstance(one, ast.FunctionDef)]
     return found
 
 
