@@ -20,11 +20,12 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import RowMapping, text
 
+from bridge.core.audit import Known, follow
 from bridge.core.errors import Conflict, InvalidArgument, NotFound
 from bridge.core.retention import Line, Standing
 from bridge.core.states import ThreadStatus
 from bridge.db import all_tables
-from bridge.db.chains import MESSAGE, Link
+from bridge.db.audit_proof import MESSAGE_LINK, message_link
 from bridge.db.uow import UnitOfWork
 from bridge.db.wake import OPEN_SQL
 
@@ -266,14 +267,16 @@ def unlike(uow: UnitOfWork, lines: Iterable[Line]) -> Iterator[str]:
             f"SELECT e::text FROM jsonb_array_elements(CAST(:rows AS jsonb)) e "
             f"WHERE to_jsonb(jsonb_populate_record(NULL::{table}, e)) <> e LIMIT 1"
         )
-        link = Link()
+        known = Known()
         for some in _in_batches(group):
             rows = {"rows": f"[{','.join(some)}]"}
             yield from (f"{table} {row[:100]}" for row in uow.run(again, rows).scalars())
             if table == "messages":
-                yield from link.broken(uow.run(_MESSAGES, rows).mappings())
+                broken, known = follow(map(message_link, uow.run(_MESSAGES, rows).mappings()), known)
+                yield from (f"message {one.resource_id} {one.n}: {one.what}" for one in broken)
 
 
 _MESSAGES = text(
-    f"SELECT {MESSAGE} FROM jsonb_populate_recordset(NULL::messages, CAST(:rows AS jsonb)) ORDER BY seq"
+    f"SELECT m.thread_id AS resource_id, {MESSAGE_LINK} "
+    "FROM jsonb_populate_recordset(NULL::messages, CAST(:rows AS jsonb)) m ORDER BY m.seq"
 )

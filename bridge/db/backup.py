@@ -19,11 +19,12 @@ from typing import Any
 import psycopg
 from sqlalchemy import Connection, NullPool, create_engine, text
 
+from bridge.core.audit import Problem
 from bridge.core.errors import Conflict, Unavailable
 from bridge.core.retention import Part
 from bridge.db import all_tables
+from bridge.db.audit_proof import broken_history
 from bridge.db.base import TENANT_FREE
-from bridge.db.chains import broken
 from bridge.db.revisions import code_head, database_head, known_revisions
 from bridge.db.uow import ON_A_CUT_NETWORK, translated
 
@@ -78,6 +79,11 @@ class Snapshot:
         cursor: Any = self._connection.connection.cursor()
         with _copying(table), cursor, cursor.copy(f"COPY {table} ({_listed(columns)}) TO STDOUT") as copy:
             yield from (bytes(chunk) for chunk in copy)
+
+    def broken(self) -> Iterator[Problem]:
+        """What does not follow from itself, of messages, audit and anchors, in any workspace."""
+        for workspace_id in self.workspaces:
+            yield from broken_history(self._connection, workspace_id)
 
 
 class BackupDatabase:
@@ -170,8 +176,8 @@ class BackupDatabase:
         """What does not follow from itself, of messages and audit; a few of them when there are many."""
         found: list[str] = []
         with self.snapshot() as snapshot:
-            for what in broken(snapshot._connection):  # noqa: SLF001  the snapshot's own home
-                found.append(what)
+            for problem in snapshot.broken():
+                found.append(f"{problem.resource_type} {problem.resource_id} {problem.n}: {problem.what}")
                 if len(found) == BROKEN_MAX:
                     break
         return found

@@ -10,6 +10,7 @@ from sqlalchemy import RowMapping, select, tuple_
 
 from bridge.core.caller import Caller
 from bridge.db.audit import audit_events
+from bridge.db.audit_proof import PAGE_ROWS, PARTS, ProofPage, ProofPlace, prove
 from bridge.db.deps import Deps
 
 REFUSALS = "security"
@@ -101,3 +102,23 @@ def _view(row: RowMapping) -> AuditView:
     shown = {name: row[name] for name in AuditView.__slots__ if name not in ("result", "hash")}
     result = "refused" if row["resource_type"] == REFUSALS else "done"
     return AuditView(**shown, result=result, hash=row["hash"].hex())
+
+
+def verify_audit(
+    deps: Deps, caller: Caller, place: ProofPlace | None = None, limit: int = PAGE_ROWS
+) -> ProofPage:
+    """The next page of the proof of the caller's workspace."""
+    with deps.unit(caller.workspace_id, caller) as uow:
+        return prove(uow, place or ProofPlace(PARTS[0]), limit)
+
+
+__all__ = [
+    "PARTS",
+    "AuditPage",
+    "AuditPlace",
+    "AuditView",
+    "ProofPage",
+    "ProofPlace",
+    "list_audit",
+    "verify_audit",
+]

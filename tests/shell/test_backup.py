@@ -17,8 +17,8 @@ from sqlalchemy import make_url, text
 from bridge.adapters.backup_file import BackupReader, BackupWriter
 from bridge.cli.app import run
 from bridge.db.base import TENANT_FREE
-from bridge.db.chains import broken
 from bridge.db.uow import Database
+from tests.support.audit import broken_history
 from tests.support.fixtures import Servers
 from tests.support.postgres import Owner, admin, fresh_database
 from tests.support.scene import play
@@ -76,11 +76,6 @@ def posting(world: World, threads: list[str]) -> Iterator[dict[str, list[int]]]:
             hand.join()
 
 
-def wrong(owner: Owner) -> list[str]:
-    with owner.engine.connect() as connection:
-        return list(broken(connection))
-
-
 def seqs(owner: Owner) -> dict[str, list[int]]:
     found: dict[str, list[int]] = defaultdict(list)
     for row in owner.rows("SELECT thread_id, seq FROM messages ORDER BY thread_id, seq"):
@@ -114,7 +109,7 @@ def test_what_was_acknowledged_before_is_restored_without_a_gap_though_posts_wen
     for thread in threads:
         assert set(before[thread]) <= set(found[thread])
         assert found[thread] == list(range(1, len(found[thread]) + 1))
-    assert wrong(owner) == []
+    assert broken_history(owner) == []
     _is_guarded(owner)
     _goes_on(world, owner, elsewhere, threads[0])
     owner.close()
@@ -136,7 +131,7 @@ def _goes_on(world: World, owner: Owner, url: str, thread: str) -> None:
     there = World(type(world.deps)(**{**vars(world.deps), "db": db}), owner, world.gateway)
     assert there.post(thread, "bob").seq == last + 1
     db.close()
-    assert wrong(owner) == []
+    assert broken_history(owner) == []
 
 
 def test_every_table_comes_back_row_for_row(

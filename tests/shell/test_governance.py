@@ -20,7 +20,7 @@ from bridge.db.deps import Deps
 from bridge.queries.inbox import inbox
 from bridge.queries.summary import get_summary
 from bridge.queries.threads import get_thread
-from tests.shell.test_audit import broken_chains
+from tests.support.audit import broken_history
 from tests.support.threads import at_once, waiting_for_a_lock
 from tests.support.world import TEST_POLICY, WORKSPACE, Clock, World
 
@@ -136,7 +136,7 @@ def test_every_escalation_is_audited_with_what_was_before_and_after(
     assert rows[1]["before"]["escalation"] == {"by": "chief", "owner": None, "reason": "stuck"}
     assert rows[1]["after"]["escalation"]["owner"] == "carol"
     assert (rows[2]["after"]["escalation"], rows[2]["after"]["why"]) == (None, "settled")
-    assert broken_chains(world.owner) == []
+    assert broken_history(world.owner) == []
 
 
 def test_a_participant_escalates_nothing_and_a_coordinator_closes_nothing_that_is_disputed(

@@ -29,10 +29,10 @@ from bridge.core.retention import Line, digest_of, kept_because
 from bridge.core.states import MessageKind, Role, ThreadStatus
 from bridge.db import all_tables
 from bridge.db.archive import PARTS, standing
-from bridge.db.chains import broken
 from bridge.db.uow import Database
 from bridge.queries.archive import thread_rows
 from tests.shell.test_lock_order import recorded, steps_back
+from tests.support.audit import broken_history
 from tests.support.postgres import Owner
 from tests.support.world import WORKSPACE, Clock, World
 
@@ -117,11 +117,6 @@ def rows(owner: Owner, *, heads: bool = False) -> dict[str, list[str]]:
     }
 
 
-def wrong(owner: Owner) -> list[str]:
-    with owner.engine.connect() as connection:
-        return list(broken(connection))
-
-
 def retention(*words: str) -> int:
     return run(["retention", *words])
 
@@ -164,11 +159,11 @@ def test_archive_delete_and_restore_lose_nothing(
     assert {row for row in rows(world.owner)["threads"] if "th_live" in row}
     assert not rows(world.owner)["runs"]
     assert world.owner.value("SELECT count(*) FROM audit_events") > events
-    assert wrong(world.owner) == []
+    assert broken_history(world.owner) == []
 
     assert retention("restore", str(file)) == 0
     assert rows(world.owner) == before
-    assert wrong(world.owner) == []
+    assert broken_history(world.owner) == []
     assert retention("restore", str(file)) == 0, "again: all of it is there"
     assert rows(world.owner) == before
 
@@ -203,8 +198,8 @@ def test_a_row_that_is_gone_without_being_archived_is_found(
 ) -> None:
     assert archive(tmp_path) == 0
     world.owner.run("DELETE FROM audit_events WHERE event = 'thread.archived' AND resource_id = :t", t=old[0])
-    assert wrong(world.owner) == [
-        f"thread {old[0]}: it is gone, and its audit does not say that it was archived"
+    assert [(one.resource_id, one.what) for one in broken_history(world.owner)] == [
+        (old[0], "the row that keeps its head is gone")
     ]
 
 
@@ -224,7 +219,7 @@ def test_a_try_stays_for_the_other_thread_until_that_one_goes_too(
         assert retention("restore", str(file)) == 0
     assert rows(world.owner) == between
     assert before["attempts"] == between["attempts"]
-    assert wrong(world.owner) == []
+    assert broken_history(world.owner) == []
 
 
 STAYING = {
@@ -357,7 +352,7 @@ def test_a_run_that_is_killed_between_two_threads_goes_on_and_nothing_is_lost_or
     for file in files(tmp_path):
         assert retention("restore", str(file)) == 0
     assert rows(world.owner) == before
-    assert wrong(world.owner) == []
+    assert broken_history(world.owner) == []
 
 
 def test_a_thread_that_changed_after_it_was_written_is_not_removed(

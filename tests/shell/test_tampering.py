@@ -22,7 +22,7 @@ from bridge.config import inherited_environment
 from bridge.core.audit import AuditEvent, chain_hash
 from bridge.core.states import Role
 from bridge.db import all_tables
-from bridge.queries.audit_proof import PARTS, ROWS, ProofPlace, prove
+from bridge.db.audit_proof import PARTS, ROWS, ProofPlace, prove
 from tests.support.audit import problems_in, problems_of
 from tests.support.scene import play
 from tests.support.world import Clock, World

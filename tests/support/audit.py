@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy import Connection, text
 
 from bridge.core.audit import Problem
+from bridge.db.audit_proof import PAGE_ROWS, PARTS, ProofPlace, prove
 from bridge.db.uow import UnitOfWork
-from bridge.queries.audit_proof import PAGE_ROWS, PARTS, ProofPlace, prove
 from tests.support.postgres import Owner
 from tests.support.world import World
 

@@ -7,9 +7,8 @@ from dataclasses import astuple
 from bridge.core.audit import Mark
 from bridge.core.authority import Action
 from bridge.core.errors import InvalidArgument
-from bridge.queries.audit import AuditPlace, list_audit
+from bridge.queries.audit import PARTS, AuditPlace, ProofPlace, list_audit, verify_audit
 from bridge.queries.audit_marks import MARK_PARTS, MarkPlace, check_marks, list_heads
-from bridge.queries.audit_proof import PARTS, ProofPlace, verify_audit
 from web.paging import moment, pack, unpack
 from web.routing import Call, NoBody, NoQuery, route
 from web.schemas.audit import (

@@ -12,7 +12,7 @@ DECLARE
         THEN ARRAY(SELECT jsonb_array_elements_text(p_message->'to')) END;
 BEGIN
     -- The chain covers all that the message says, part by part: a part that is redacted is still proved by its digest.
-    -- bridge/queries/audit_proof.py puts the same header together from the stored row.
+    -- bridge/db/audit_proof.py puts the same header together from the stored row.
     UPDATE threads SET last_seq = last_seq + 1,
         message_head = sha256(coalesce(message_head, '\x'::bytea)
             || sha256(convert_to(jsonb_build_array(p_workspace, p_thread, last_seq + 1, p_message->>'message_id',

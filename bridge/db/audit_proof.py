@@ -11,13 +11,13 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import RowMapping, text
+from sqlalchemy import Connection, RowMapping, text
 
 from bridge.core.audit import (
     ANCHORS,
@@ -36,10 +36,8 @@ from bridge.core.audit import (
     follow,
     message_hash,
 )
-from bridge.core.caller import Caller
 from bridge.core.errors import InvalidArgument
 from bridge.db.anchor_store import LEAVES_MAX
-from bridge.db.deps import Deps
 from bridge.db.uow import UnitOfWork
 
 ROWS = {"agent": "agents", "run": "runs", "session": "sessions", "thread": "threads", "wake": "wakes"}
@@ -70,21 +68,23 @@ class ProofPage:
     place: ProofPlace | None
 
 
-def verify_audit(
-    deps: Deps, caller: Caller, place: ProofPlace | None = None, limit: int = PAGE_ROWS
-) -> ProofPage:
-    """The next page of the proof of the caller's workspace."""
-    with deps.unit(caller.workspace_id, caller) as uow:
-        return prove(uow, place or ProofPlace(PARTS[0]), limit)
-
-
 def prove(uow: UnitOfWork, place: ProofPlace, limit: int) -> ProofPage:
-    """The same, in a transaction that is open."""
+    """The next page of the proof of this workspace, in a transaction that is open."""
     problems, checked, after = _PROOFS[place.part](uow, place, limit)
     if after is None:
         rest = PARTS[PARTS.index(place.part) + 1 :]
         after = ProofPlace(rest[0]) if rest else None
     return ProofPage(tuple(problems), place.part, checked, after)
+
+
+def broken_history(connection: Connection, workspace_id: str) -> Iterator[Problem]:
+    """What is wrong in a workspace, from end to end, as this transaction sees it."""
+    uow = UnitOfWork(connection, workspace_id)
+    place: ProofPlace | None = ProofPlace(PARTS[0])
+    while place is not None:
+        page = prove(uow, place, PAGE_ROWS)
+        yield from page.problems
+        place = page.place
 
 
 Proof = tuple[list[Problem], int, ProofPlace | None]
@@ -186,19 +186,21 @@ def _prove_rows(uow: UnitOfWork, place: ProofPlace, limit: int) -> Proof:
 
 # --- messages ---------------------------------------------------------------------------------------------------------
 
-_MESSAGES = text("""
+MESSAGE_LINK = """m.seq AS n, m.hash, jsonb_build_array(m.workspace_id, m.thread_id, m.seq, m.message_id,
+            m.schema_version, m.kind, m.event_type, m.sender_agent_id, m.sender_session_id, m.in_reply_to, m.to_agents,
+            m.to_role, m.urgent, m.request_id, m.traceparent, (extract(epoch FROM m.created_at) * 1000000)::bigint
+        )::text AS header,
+        coalesce(m.event_sha256, sha256(convert_to(coalesce(m.event::text, ''), 'utf8'))) AS event_digest,
+        coalesce(m.metadata_sha256, sha256(convert_to(coalesce(m.metadata::text, ''), 'utf8'))) AS metadata_digest,
+        coalesce(m.body_sha256, sha256(convert_to(m.body, 'utf8'))) AS body_digest"""
+"""What `message_link` makes a link of, out of messages `m`."""
+_MESSAGES = text(f"""
 SELECT 'messages' AS resource_type, t.thread_id AS resource_id, t.last_seq, t.message_head, m.*
 FROM (
     SELECT thread_id, last_seq, message_head FROM threads
     WHERE workspace_id = :workspace_id AND thread_id >= :resource_id ORDER BY thread_id LIMIT :most
 ) t LEFT JOIN LATERAL (
-    SELECT m.seq AS n, m.hash, jsonb_build_array(m.workspace_id, m.thread_id, m.seq, m.message_id, m.schema_version,
-            m.kind, m.event_type, m.sender_agent_id, m.sender_session_id, m.in_reply_to, m.to_agents, m.to_role,
-            m.urgent, m.request_id, m.traceparent, (extract(epoch FROM m.created_at) * 1000000)::bigint
-        )::text AS header,
-        coalesce(m.event_sha256, sha256(convert_to(coalesce(m.event::text, ''), 'utf8'))) AS event_digest,
-        coalesce(m.metadata_sha256, sha256(convert_to(coalesce(m.metadata::text, ''), 'utf8'))) AS metadata_digest,
-        coalesce(m.body_sha256, sha256(convert_to(m.body, 'utf8'))) AS body_digest,
+    SELECT {MESSAGE_LINK},
         CASE WHEN m.redacted_at IS NOT NULL THEN m.body = '' AND m.metadata IS NULL
             AND (m.event IS NULL OR m.event = jsonb_build_object('type', m.event_type)) AND EXISTS (
                 SELECT FROM audit_events a WHERE a.workspace_id = m.workspace_id AND a.resource_type = 'thread'
@@ -218,11 +220,15 @@ def _prove_messages(uow: UnitOfWork, place: ProofPlace, limit: int) -> Proof:
     return _walk(uow, _MESSAGES, place, limit, _message_link, _messages_end)
 
 
-def _message_link(row: Row) -> Link:
+def message_link(row: Row, *, odd: str | None = None) -> Link:
+    """A stored message as a link of its thread's chain."""
     digests = (row["event_digest"], row["metadata_digest"], row["body_digest"])
     follows = partial(message_hash, header=row["header"], digests=digests)
-    odd = _UNAUDITED if row["redacted_rightly"] is False else None
     return Link(MESSAGES, row["resource_id"], row["n"], row["hash"], follows, odd=odd)
+
+
+def _message_link(row: Row) -> Link:
+    return message_link(row, odd=_UNAUDITED if row["redacted_rightly"] is False else None)
 
 
 def _messages_end(last: Row, known: Known) -> list[Problem]:
@@ -287,7 +293,16 @@ def _chain_of(row: Row) -> Chain:
 
 # --- anchors ----------------------------------------------------------------------------------------------------------
 
-_ANCHORS = text("""
+
+def is_archived(thread_id: str) -> str:
+    """Whether the audit of a thread ends by saying that it was archived, its messages with it; as SQL."""
+    return f"""coalesce((
+            SELECT e.event LIKE '%.archived' FROM audit_events e WHERE e.workspace_id = :workspace_id
+                AND e.resource_type = 'thread' AND e.resource_id = {thread_id} ORDER BY e.n DESC LIMIT 1
+        ), false)"""
+
+
+_ANCHORS = text(f"""
 SELECT w.anchor_n AS last_n, w.anchor_head AS last_hash, a.n, a.root, a.leaves, a.at, a.prev, a.hash,
     l.resource_type, l.resource_id, l.n AS leaf_n, l.hash AS leaf_hash, l.found, l.archived
 FROM (VALUES (1)) one LEFT JOIN workspaces w ON w.workspace_id = :workspace_id LEFT JOIN (
@@ -298,10 +313,7 @@ FROM (VALUES (1)) one LEFT JOIN workspaces w ON w.workspace_id = :workspace_id L
                 AND m.seq = l.n)
         ELSE (SELECT e.hash FROM audit_events e WHERE e.workspace_id = :workspace_id
             AND e.resource_type = l.resource_type AND e.resource_id = l.resource_id AND e.n = l.n) END AS found,
-        l.resource_type = 'messages' AND coalesce((
-            SELECT e.event LIKE '%.archived' FROM audit_events e WHERE e.workspace_id = :workspace_id
-                AND e.resource_type = 'thread' AND e.resource_id = l.resource_id ORDER BY e.n DESC LIMIT 1
-        ), false) AS archived
+        l.resource_type = 'messages' AND {is_archived("l.resource_id")} AS archived
     FROM audit_leaves l WHERE l.workspace_id = :workspace_id AND l.anchor_n = a.n ORDER BY l.place LIMIT :leaves
 ) l ON true
 ORDER BY a.n, l.place
