@@ -300,16 +300,15 @@ class Client:
 
     def audit(self, **filters: Any) -> dict[str, Any]:  # noqa: ANN401  resource_type, actor, event, limit, cursor, ...
         """What was done, the newest first."""
-        return self.call("GET", "/v1/audit", params={k: v for k, v in filters.items() if v is not None})
+        return self.call("GET", "/v1/audit", params=_given(filters))
 
     def verify_audit(self, *, cursor: str | None = None) -> dict[str, Any]:
         """Prove the next part of the audit."""
-        return self.call("GET", "/v1/audit/verify", params={"cursor": cursor} if cursor else {})
+        return self.call("GET", "/v1/audit/verify", params=_given({"cursor": cursor}))
 
     def audit_heads(self, *, cursor: str | None = None) -> dict[str, Any]:
         """The heads of all chains and the anchors, to keep elsewhere."""
-        params = {"limit": 200} | ({"cursor": cursor} if cursor else {})
-        return self.call("GET", "/v1/audit/heads", params=params)
+        return self.call("GET", "/v1/audit/heads", params=_given({"limit": 200, "cursor": cursor}))
 
     def check_marks(self, marks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Which of these marks today's chains do not have."""

@@ -16,7 +16,7 @@ ROLES = (Role.PARTICIPANT, Role.COORDINATOR, Role.OPERATOR, Role.AUDITOR, Role.H
 
 @dataclass(frozen=True)
 class Row:
-    """What each role is granted, and a body that is otherwise right."""
+    """What each role is granted, and a body and a query that are otherwise right."""
 
     grants: str
     body: dict[str, Any] | None = None
@@ -28,6 +28,7 @@ class Row:
 
 
 WHY = {"reason": "a test"}
+MARK = {"resource_type": "thread", "resource_id": "th_none", "n": 1, "hash": "00" * 32}
 STATUS, WAKES = "POST /v1/threads/{thread_id}/status", "POST /v1/threads/{thread_id}/wakes"
 
 EXPECTED: dict[str, Row] = {
@@ -45,6 +46,7 @@ EXPECTED: dict[str, Row] = {
     "GET /v1/threads/{thread_id}/messages": Row("own yes yes yes no"),
     "GET /v1/threads/{thread_id}/messages/{seq}/receipts": Row("own yes yes yes no"),
     "GET /v1/threads/{thread_id}/summary": Row("own yes yes yes no"),
+    "GET /v1/search": Row("yes yes yes yes no", query="q=hello"),
     "GET /v1/wakes": Row("yes yes yes yes no"),
     "GET /v1/wakes/{wake_id}": Row("own yes yes yes no"),
     "GET /v1/wakes/{wake_id}/explain": Row("own yes yes yes no"),
@@ -66,6 +68,15 @@ EXPECTED: dict[str, Row] = {
     f"{STATUS}: active": Row("no yes yes no no", {"status": "active", **WHY}),
     f"{STATUS}: resolved": Row("own yes yes no no", {"status": "resolved", **WHY}),
     f"{STATUS}: closed": Row("no yes yes no no", {"status": "closed", **WHY}),
+    # escalate; a leaked secret taken out
+    "PUT /v1/threads/{thread_id}/escalation": Row("no yes yes no no", WHY),
+    "DELETE /v1/threads/{thread_id}/escalation": Row("no yes yes no no", query="reason=test"),
+    "POST /v1/threads/{thread_id}/messages/{seq}/redact": Row("no no yes no no", WHY),
+    # audit log
+    "GET /v1/audit": Row("no no yes yes no"),
+    "GET /v1/audit/heads": Row("no no yes yes no"),
+    "GET /v1/audit/verify": Row("no no yes yes no"),
+    "POST /v1/audit/verify": Row("no no yes yes no", {"marks": [MARK]}),
     # policies, flags, rollout, revocation
     "GET /v1/policies/{scope}": Row("no yes yes yes no"),
     "GET /v1/policies/{scope}/history": Row("no yes yes yes no"),
@@ -85,6 +96,11 @@ EXPECTED: dict[str, Row] = {
     "POST /v1/tokens": Row("no no yes no yes", {"agent_id": "bob", "ttl_s": 60}),
     "POST /v1/tokens/refresh": Row("yes yes yes yes yes", {}),
 }
+
+
+def addressed(path: str, row: Row) -> str:
+    """The path with the row's query."""
+    return f"{path}?{row.query}" if row.query else path
 
 
 def call_of(name: str) -> str:

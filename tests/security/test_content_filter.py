@@ -226,7 +226,7 @@ WRITTEN = {"body", "title", "reason", "trigger_prompt", "metadata", "event"}
 def test_every_call_that_writes_what_others_read_is_screened() -> None:
     for route in load_routes():
         writes = WRITTEN & {*(route.body.model_fields if route.body else ()), *route.query.model_fields}
-        if writes and f"{route.method} {route.path}" not in OPERATORS_OWN:
+        if writes and route.method != "GET" and f"{route.method} {route.path}" not in OPERATORS_OWN:
             assert route.screened, route.path
         if route.screened:
             assert issubclass(route.answer, ScreenedAnswer), route.path

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from bridge.core.states import Role
-from tests.security.expected import EXPECTED, call_of, rows_of
+from tests.security.expected import EXPECTED, addressed, call_of, rows_of
 from tests.security.places import ELSEWHERE, NAMES, OBJECTS, concrete, has_object, make_places
 from tests.support.postgres import Owner
 from tests.support.web import Api
@@ -25,7 +25,8 @@ NOBODYS = {**NAMES, **dict.fromkeys(OBJECTS, "th_none")}
 def told(api: Api, call: str, ids: dict[str, str]) -> tuple[int, dict[str, object]]:
     """The answer, but for its request id."""
     method, path = call.split(" ")
-    answer = api.call(method, concrete(path, ids), EXPECTED[rows_of(call)[0]].body)
+    row = EXPECTED[rows_of(call)[0]]
+    answer = api.call(method, addressed(concrete(path, ids), row), row.body)
     assert isinstance(answer.json, dict)
     return answer.status_code, {name: value for name, value in answer.json.items() if name != "request_id"}
 
@@ -55,7 +56,8 @@ def test_no_list_shows_what_is_another_workspaces(api: Apis, world: World, role:
     stranger = api("alice", role, workspace="default")
     asked = 0
     for route in lists:
-        answer = stranger.get(concrete(route.path, NAMES))
+        row = EXPECTED[rows_of(f"GET {route.path}")[0]]
+        answer = stranger.get(addressed(concrete(route.path, NAMES), row))
         assert answer.status_code == 200, route.path
         said = answer.get_data(as_text=True)
         assert "ws_1" not in said, route.path

@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 
 from bridge.adapters.tokens import wall_clock
 from bridge.core.states import Role
-from tests.security.expected import EXPECTED, Row, call_of
+from tests.security.expected import EXPECTED, Row, addressed, call_of
 from tests.security.places import HOME, Ids, Places, concrete, has_object, make_places
 from tests.support.postgres import Owner
 from tests.support.web import Api, Mint
@@ -56,7 +56,7 @@ def tries(role: Role) -> Iterator[Try]:
 
 def made(api: Api, attempt: Try, ids: Ids) -> TestResponse:
     method, path = call_of(attempt.name).split(" ")
-    return api.call(method, concrete(path, ids), attempt.row.body)
+    return api.call(method, addressed(concrete(path, ids), attempt.row), attempt.row.body)
 
 
 @pytest.fixture

@@ -24,11 +24,11 @@ from web.schemas.message import (
     CursorAnswer,
     MessageList,
     MessageQuery,
+    MessageRedactedAnswer,
     MoveCursor,
     PostedAnswer,
     PostMessage,
     ReceiptList,
-    RedactedAnswer,
     RedactMessage,
 )
 from web.waiting import wait_until
@@ -123,14 +123,15 @@ def read_receipts(call: Call[NoBody, NoQuery]) -> ReceiptList:
     "/v1/threads/{thread_id}/messages/{seq}/redact",
     Action.REDACT,
     body=RedactMessage,
-    answer=RedactedAnswer,
+    answer=MessageRedactedAnswer,
     codes=("CONFLICT",),
+    screened=True,
 )
-def redact(call: Call[RedactMessage, NoQuery]) -> RedactedAnswer:
+def redact(call: Call[RedactMessage, NoQuery]) -> MessageRedactedAnswer:
     """Take away what a message says, a leaked secret say: its place and its hash stay, the audit says who and why."""
     thread_id, seq = call.path["thread_id"], _seq(call)
     done = redact_message(call.deps, call.caller, thread_id, seq, call.body.reason)
-    return RedactedAnswer(
+    return MessageRedactedAnswer(
         thread_id=thread_id,
         seq=seq,
         message_id=done.message_id,

@@ -188,7 +188,7 @@ class RedactMessage(Request):
     reason: Reason
 
 
-class RedactedAnswer(Answer):
+class MessageRedactedAnswer(ScreenedAnswer):
     """The message says nothing any more; `body_sha256` is the digest of what it said."""
 
     thread_id: str
