@@ -44,7 +44,7 @@ def elsewhere(servers: Servers) -> Iterator[str]:
         there = "SELECT FROM pg_roles WHERE rolname = :role"
         if connection.execute(text(there), {"role": OWNER_ROLE}).first() is None:
             connection.execute(text(f"CREATE ROLE {OWNER_ROLE} LOGIN NOSUPERUSER NOBYPASSRLS"))
-        roles = "wakebridge_app, wakebridge_keeper, wakebridge_archivist"
+        roles = "wakebridge_app, wakebridge_keeper, wakebridge_search, wakebridge_archivist"
         connection.execute(text(f"GRANT {roles} TO {OWNER_ROLE} WITH ADMIN OPTION"))
         connection.execute(text(f"ALTER DATABASE {name} OWNER TO {OWNER_ROLE}"))
         yield make_url(url).set(username=OWNER_ROLE).render_as_string(hide_password=False)

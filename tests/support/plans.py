@@ -28,6 +28,8 @@ WORKSPACES = 20
 DIALECT = dialect_of()  # type: ignore[no-untyped-call]
 SHARED = frozenset({"workspace_id", "agent_id", "kind", "resource_type", "route"})
 """Text in a key that the copies have in common, as in life: agents and kinds come again in other threads."""
+NUMBERS = {"audit_anchors": "n", "audit_leaves": "anchor_n"}
+"""Where a number is all that tells two rows of a workspace apart."""
 ANSWERS = frozenset({"in_reply_to", "retry_of"})
 """Ids under another name."""
 TYPES = {datetime: "::timestamptz", bool: "::bool", int: "::int", float: "::float8", bytes: "::bytea"}
@@ -58,6 +60,8 @@ def _multiply(connection: Connection, table: Table, copies: int) -> None:
         own.add("agent_id")
     changed = ", ".join(f"'{name}', r.{name} || '~' || n_" for name in sorted(own))
     changed += f"{', ' if own else ''}'workspace_id', 'ws_' || (1 + n_ % {WORKSPACES})"
+    if number := NUMBERS.get(table.name):
+        changed += f", '{number}', r.{number} + 1000 * n_"
     connection.execute(
         text(
             f"INSERT INTO {table.name} SELECT p.* FROM {table.name} r CROSS JOIN generate_series(1, :copies) copy(n_) "

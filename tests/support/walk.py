@@ -14,7 +14,7 @@ import inspect
 import pkgutil
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -29,11 +29,16 @@ from bridge.commands.post_message import Draft
 from bridge.core import run as core_run
 from bridge.core.caller import Caller
 from bridge.core.host import BoundService
+from bridge.core.summary import summarise
 from bridge.db import agent_store, all_tables, run_store, thread_store, wake_store
+from bridge.db.audit_proof import ProofPlace
 from bridge.db.base import TENANT_FREE
 from bridge.db.deps import Deps
 from bridge.db.uow import UnitOfWork
 from bridge.ports.ids import IdSource
+from bridge.queries.audit import AuditPlace
+from bridge.queries.audit_marks import MarkPlace
+from tests.core.summaries import facts
 from tests.support.postgres import Owner
 from tests.support.world import T0
 
@@ -57,11 +62,15 @@ SAMPLES: dict[str, Any] = {
     "participant": "alice",
     "participants": [("alice", None), ("bob", None)],
     "q": "finding",
+    "request_id": "req_000001",
+    "resource_type": "thread",
     "scope": "workspace",
     "sender": "alice",
     "since_seq": 0,
+    "sha256": "00" * 32,
     "state": "pending",
     "statuses": [],
+    "summary": summarise(facts()),
     "target_agent_id": "bob",
     "title": "t",
     "worker": "hand-1",
@@ -74,12 +83,16 @@ BY_TYPE: dict[Any, Any] = {
     bytes: b"",
     datetime: T0,
     dict: {},
+    Iterable: [],
     Mapping: {},
     list: [],
     Sequence: [],
     tuple: (),
+    AuditPlace: AuditPlace(T0, "thread", "th_none", 1),
+    ProofPlace: ProofPlace("messages"),
+    MarkPlace: MarkPlace("messages"),
 }
-ALIASES = {"thread": "thread_id", "wake": "wake_id"}
+ALIASES = {"resource_id": "thread_id", "thread": "thread_id", "wake": "wake_id"}
 """Parameters that are ids under a shorter name."""
 
 
