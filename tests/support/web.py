@@ -111,7 +111,12 @@ def free_port() -> int:
 
 @contextmanager
 def gunicorn(settings: Settings) -> Iterator[httpx.Client]:
-    """The web as `bridge up` runs it; a client of it. Ends with TERM, and must end by itself."""
+    """The web as `bridge up` runs it; a client of it. Ends with TERM, and must end by itself.
+
+    Whoever names no port gets a free one: two workers of a test run never share a door.
+    """
+    if settings.port == Settings.model_fields["port"].default:
+        settings = settings.model_copy(update={"port": free_port()})
     ensure_keys(settings)
     settings.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     argv = (sys.executable, "-m", "gunicorn", "-c", "python:web.gunicorn_conf", "web.wsgi:app")
