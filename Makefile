@@ -17,6 +17,8 @@ DATA ?=
 PORT ?=
 ARGS ?=
 PYTEST_ARGS ?=
+# Two test files at a time: most tests wait for something. WORKERS=0: one after the other, in this process.
+WORKERS ?= 2
 
 .PHONY: help
 help:  ## This list
@@ -101,7 +103,7 @@ check: lint  ## Format, lint, types, import contracts and the guard tests; no se
 test: lint  ## What CI runs: check, every test, and the demo
 	@status=0; \
 	$(BIN)/bridge demo || { status=1; echo 'make test: the demo failed' >&2; }; \
-	$(BIN)/python -m pytest $(PYTEST_ARGS) || status=1; \
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS) || status=1; \
 	exit $$status
 
 .PHONY: test-core
