@@ -170,6 +170,7 @@ class Settings(BaseSettings):
     body_bytes_max: int = Field(default=64 * 1024, ge=1, description="A message's body.")
     metadata_bytes_max: int = Field(default=16 * 1024, ge=1, description="A message's metadata.")
     nesting_max: int = Field(default=32, ge=1, description="Depth of JSON in a request.")
+    values_max: int = Field(default=10_000, ge=100, description="Values in the JSON of a request.")
     participants_max: int = Field(default=200, ge=2, description="Participants of one thread.")
     db_pool_size: int = Field(default=8, ge=1, description="Database connections of one process.")
     db_pool_timeout_s: float = Field(default=5.0, gt=0, description="Longest wait for one of them.")

@@ -202,7 +202,11 @@ def _body(services: Services, route: Route, claims: Claims) -> Parsed:
     raw = _received(settings.request_bytes_max + 1)
     if raw.strip() or route.body is not None:
         check_media_type(request.content_type, request.content_encoding)
-    bounds = {"bytes_max": settings.request_bytes_max, "nesting_max": settings.nesting_max}
+    bounds = {
+        "bytes_max": settings.request_bytes_max,
+        "nesting_max": settings.nesting_max,
+        "values_max": settings.values_max,
+    }
     checked = partial(_screened, services, claims.workspace_id) if route.screened else Screened
     return parse(route.body or NoBody, raw, claims, checked, **bounds)
 

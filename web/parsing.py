@@ -2,7 +2,8 @@
 
 Rules of this file:
 
-- JSON is read once by hand, for what models cannot see: duplicate keys, NaN, NUL, lone surrogates, nesting.
+- JSON is read once by hand, for what models cannot see: duplicate keys, NaN, NUL, lone surrogates, nesting. How many
+  values there are is bounded before that: others wait while one request is read.
 - Unknown fields are refused, unless the payload's `schema_version` is higher than ours: then they are kept apart.
 - Who the caller is comes from the token: a body may repeat it, and may not say otherwise.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -27,6 +29,8 @@ SCHEMA_VERSION = 1
 """The version of payloads that this code knows."""
 CLAIMED = ("agent_id", "sender_agent_id", "session_id", "workspace_id")
 ERRORS_MAX = 20
+STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"')
+"""A string of JSON: the commas in it part no values."""
 MESSAGE_CHARS_MAX = 300
 
 
@@ -52,10 +56,12 @@ def check_media_type(content_type: str | None, encoding: str | None = None) -> N
         raise UnsupportedMediaType
 
 
-def read_object(raw: bytes, *, bytes_max: int, nesting_max: int) -> dict[str, Any]:
+def read_object(raw: bytes, *, bytes_max: int, nesting_max: int, values_max: int) -> dict[str, Any]:
     """The JSON object in `raw`. Raises InvalidArgument and PayloadTooLarge."""
     if len(raw) > bytes_max:
         raise PayloadTooLarge(f"a request has at most {bytes_max} bytes")
+    if _values(raw, values_max) > values_max:
+        raise InvalidArgument(f"a request has at most {values_max} values")
     try:
         text = raw.decode("utf-8")
         found = json.loads(
@@ -84,9 +90,11 @@ def parse(
     *,
     bytes_max: int,
     nesting_max: int,
+    values_max: int,
 ) -> Parsed:
     """The body as `model`, once `screen` has let it pass. Raises InvalidArgument, ClaimMismatch, PayloadTooLarge."""
-    said = read_object(raw, bytes_max=bytes_max, nesting_max=nesting_max) if raw.strip() else {}
+    bounds = {"bytes_max": bytes_max, "nesting_max": nesting_max, "values_max": values_max}
+    said = read_object(raw, **bounds) if raw.strip() else {}
     screened = screen(_without_claims(model, said, claims))
     said = screened.said
     unknown: dict[str, Any] = {}
@@ -140,6 +148,12 @@ def _without_claims(model: type[BaseModel], said: dict[str, Any], claims: Claims
 
 def _is_later(version: object) -> bool:
     return isinstance(version, int) and not isinstance(version, bool) and version > SCHEMA_VERSION
+
+
+def _values(raw: bytes, enough: int) -> int:
+    """About how many values the JSON has, told by its commas before it is read: a hundred thousand of them took 40 ms."""
+    commas = raw.count(b",")
+    return commas + 1 if commas < enough else STRING.sub(b"", raw).count(b",") + 1
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from web.schemas.message import PostMessage
 
 Apis = Callable[..., Api]
 CLAIMS = Claims("alice", "ws_1", Role.PARTICIPANT, "ses_alice", "jti", 0, 0)
-BOUNDS = {"bytes_max": 262_144, "nesting_max": 32}
+BOUNDS = {"bytes_max": 262_144, "nesting_max": 32, "values_max": 10_000}
 GARBAGE = [
     b'{"body": "a", "body": "b"}',
     b'{"body": "\\u0000"}',
@@ -41,7 +41,7 @@ GARBAGE = [
 @pytest.mark.parametrize("raw", GARBAGE)
 def test_garbage_is_refused(raw: bytes) -> None:
     with pytest.raises(InvalidArgument):
-        read_object(raw, bytes_max=1_000_000, nesting_max=32)
+        read_object(raw, bytes_max=1_000_000, nesting_max=32, values_max=10_000)
 
 
 def test_nesting_is_allowed_up_to_its_bound() -> None:
@@ -51,6 +51,16 @@ def test_nesting_is_allowed_up_to_its_bound() -> None:
             read_object(raw, **BOUNDS)
         else:
             with pytest.raises(InvalidArgument):
+                read_object(raw, **BOUNDS)
+
+
+def test_values_are_allowed_up_to_their_bound_and_what_a_text_says_is_one_value() -> None:
+    for count, fine in ((9_999, True), (10_000, False)):
+        raw = json.dumps({"body": 'a,"b\\,' * 5_000, "to": [1] * count}).encode()
+        if fine:
+            read_object(raw, **BOUNDS)
+        else:
+            with pytest.raises(InvalidArgument, match="at most 10000 values"):
                 read_object(raw, **BOUNDS)
 
 
