@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -85,7 +86,6 @@ JSON = st.recursive(
 @given(st.dictionaries(st.sampled_from([*PostMessage.model_fields, "x", "agent_id"]), JSON, max_size=6))
 @settings(max_examples=300, deadline=None)
 def test_any_object_is_parsed_or_refused(said: dict[str, object]) -> None:
-    import json  # noqa: PLC0415
 
     try:
         parse(PostMessage, json.dumps(said).encode(), CLAIMS, **BOUNDS)
