@@ -15,14 +15,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from bridge.core.quoting import label, quoted
+from bridge.core.quoting import label
 from bridge.core.states import FindingStatus, MessageKind, ThreadStatus
 
 MESSAGES_MAX = 100
 MESSAGES_DEFAULT = 20
 EXCERPT_CHARS_MAX = 500
 OPEN_MAX, CLOSED_MAX, DECISIONS_MAX = 50, 20, 20
-BRIEF_FINDINGS_MAX, BRIEF_MESSAGES_MAX, BRIEF_CHARS_MAX, BRIEF_LINES_MAX = 5, 3, 200, 3
+BRIEF_FINDINGS_MAX, BRIEF_MESSAGES_MAX = 5, 3
 FINDING_OPEN = frozenset({FindingStatus.OPEN, FindingStatus.FIXED})
 """A pushed fix is not yet verified."""
 
@@ -160,25 +160,26 @@ def summarise(facts: ThreadFacts, max_messages: int = MESSAGES_DEFAULT) -> Summa
 
 
 def in_brief(summary: Summary) -> tuple[str, ...]:
-    """A summary in a few lines, for a message of ours: what others wrote is quoted, and where to read all of it."""
+    """A summary in a few lines, for a message of ours: where to look, and no word of what others wrote.
+
+    A copy of their words would outlive what is redacted.
+    """
     marks = ", no progress for long" if summary.stalled else ""
     counted = f"open findings: {len(summary.open_findings)}, decisions: {len(summary.decisions)}"
-    lines = [f"{summary.status}{marks}, messages: {summary.last_seq}, {counted}"]
-    for one in summary.open_findings[:BRIEF_FINDINGS_MAX]:
-        place = f"{one.file or ''}{f':{one.line}' if one.line is not None else ''}"
-        lines.append(f"finding {label(one.finding_id)} ({one.status}, seq {one.opened_seq}):")
-        lines += _brief(" ".join(part for part in (place, one.text) if part))
-    for decided in summary.decisions[-1:]:
-        lines.append(f"the last decision, seq {decided.seq}, by {label(decided.sender_agent_id)}:")
-        lines += _brief(decided.text)
-    for message in summary.key_messages[-BRIEF_MESSAGES_MAX:]:
-        lines.append(f"seq {message.seq}, {label(message.sender_agent_id)}:")
-        lines += _brief(message.text)
-    return (*lines, f"the whole summary: bridge summary {summary.thread_id}")
+    findings = [f"{label(one.finding_id)} (seq {one.opened_seq})" for one in summary.open_findings]
+    decided = [f"seq {one.seq}, by {label(one.sender_agent_id)}" for one in summary.decisions[-1:]]
+    messages = [f"{one.seq} ({label(one.sender_agent_id)})" for one in summary.key_messages]
+    return (
+        f"{summary.status}{marks}, messages: {summary.last_seq}, {counted}",
+        *_listed("open", findings[:BRIEF_FINDINGS_MAX]),
+        *_listed("the last decision", decided),
+        *_listed("what matters most", messages[-BRIEF_MESSAGES_MAX:]),
+        f"the whole summary: bridge summary {summary.thread_id}",
+    )
 
 
-def _brief(text: str) -> tuple[str, ...]:
-    return quoted(text, chars_max=BRIEF_CHARS_MAX, lines_max=BRIEF_LINES_MAX) if text.strip() else ()
+def _listed(what: str, found: list[str]) -> tuple[str, ...]:
+    return (f"{what}: {', '.join(found)}",) if found else ()
 
 
 def key_messages(candidates: tuple[KeyMessage, ...], count: int) -> tuple[KeyMessage, ...]:

@@ -94,7 +94,8 @@ def test_an_owner_that_takes_part_is_woken_and_reads_how_the_thread_stands(
     assert said["body"].startswith(
         "chief escalated the thread to carol: who is right?\nactive, messages: 1, open"
     )
-    assert "finding f1 (open, seq 1):\n> a.py:7 off by one" in said["body"]
+    assert "\nopen: f1 (seq 1)\n" in said["body"]
+    assert "off by one" not in said["body"], "what others wrote is redacted where it stands, and nowhere else"
     woken = world.owner.rows("SELECT agent_id FROM wakes WHERE target_seq = 2")
     assert [row["agent_id"] for row in woken] == ["carol"]
     seen = get_thread(world.deps, world.caller("alice"), thread)

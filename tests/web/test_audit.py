@@ -159,6 +159,10 @@ def everything(owner: Owner) -> str:
 def test_a_redacted_secret_is_nowhere_in_the_database_and_the_chain_still_holds(
     api: Apis, thread: str, owner: Owner
 ) -> None:
+    escalated = api("chief", Role.COORDINATOR).call(
+        "PUT", f"/v1/threads/{thread}/escalation", {"owner_agent_id": "bob", "reason": "who is right?"}
+    )
+    assert escalated.status_code == 200
     assert everything(owner).count(SECRET) >= 3
     path = f"/v1/threads/{thread}/messages"
     for role in (Role.PARTICIPANT, Role.COORDINATOR, Role.AUDITOR):
@@ -170,7 +174,8 @@ def test_a_redacted_secret_is_nowhere_in_the_database_and_the_chain_still_holds(
     assert SECRET not in everywhere
     assert SECRET.replace("-", " ") not in everywhere, "nor as a finding's fingerprint"
     read: Any = api("bob").get(path).json
-    first, second = read["items"]
+    first, second, ours = read["items"]
+    assert "what matters most: 1 (alice), 2 (bob)" in ours["body"], "a message of ours has no copy of theirs"
     assert (first["redacted"], first["body"], first["metadata"]) == (True, "", None)
     assert (first["redacted_at"], first["redacted_by"]) == (done["redacted_at"], "olivia")
     assert first["event"] == {"type": "finding_reported"}
@@ -184,7 +189,7 @@ def test_a_redacted_secret_is_nowhere_in_the_database_and_the_chain_still_holds(
     assert again == done
     page = operator.get("/v1/audit", event="message.redacted").json
     assert len(page["items"]) == 1
-    for seq in ("3", "0", "x"):
+    for seq in ("4", "0", "x"):
         assert operator.post(f"{path}/{seq}/redact", {"reason": "x"}).status_code == 404
     stranger = api("olivia", Role.OPERATOR, workspace="ws_2")
     assert stranger.post(f"{path}/2/redact", {"reason": "x"}).status_code == 404
