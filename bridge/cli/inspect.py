@@ -96,6 +96,8 @@ def _messages(found: Json) -> list[str]:
         kind = (one.get("event") or {}).get("type")
         what = f" [{harmless(str(kind), 64)}]" if kind else ""
         body = harmless(" ".join((one["body"] or "").split()), BODY_CHARS_MAX)
+        if one.get("redacted"):
+            body = f"[redacted by {one['redacted_by']}]"
         lines.append(
             f"  {one['seq']} {one['sender_agent_id']}{what} {ago(one['created_at'], found['now'])}: {body}".rstrip()
         )

@@ -68,6 +68,7 @@ def test_the_howto_from_end_to_end(
     assert "change the secret" in out
     assert "[redacted by olivia]" in bridge("read", thread)[1]
     assert "hunter2" not in bridge("read", thread)[1]
+    assert "[redacted by olivia]" in bridge("inspect-thread", "--thread-id", thread)[1]
 
     anchor_heads(deps, "default")
     code, out, err = bridge("audit", "verify")
