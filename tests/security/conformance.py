@@ -48,6 +48,7 @@ REFUSED = [400, 401, 403, 404, 405, 409, 413, 415, 429]
 CONFIG = {"checks": {"negative_data_rejection": {"expected-statuses": REFUSED}}}
 """What does not fit may also be too large; it may not be 5xx, which Schemathesis would let pass here."""
 TIMEOUT_S = 20
+ROUNDS_MAX = 5
 EXAMPLE_CHARS_MAX = 1500
 Case = AnyCase[Any]
 Tokens = Callable[[Role], str]
@@ -63,19 +64,22 @@ class Verdict:
 
 
 def conform(url: str, tokens: Tokens, known: Known, *, requests_wanted: int, with_seed: int) -> Verdict:
-    """Ask about so many times, spread evenly over calls; `known` are ids of what is there."""
+    """Ask so many times, spread evenly over calls; `known` are ids of what is there."""
     load_all_checks()
     described = requests.get(f"{url}/openapi.json", timeout=TIMEOUT_S).json()
     del described["security"]  # the callers bring a token or none: no case is made by taking it away
     schema = schemathesis.openapi.from_dict(described, config=schemathesis.Config.from_dict(CONFIG))
     operations = [cast("Any", found).ok() for found in schema.get_all_operations()]
     kinds = [(operation, kind) for operation in operations for kind in _kinds(operation, known)]
-    each = -(-requests_wanted // len(kinds))
     verdict = Verdict()
     with requests.Session() as session:
-        for operation, kind in kinds:
-            asked = _asker(operation, session, url, tokens, verdict)
-            _run(operation, kind, asked, examples=each, with_seed=with_seed)
+        for again in range(
+            ROUNDS_MAX
+        ):  # about some calls there is little to ask: what they leave is for the others
+            left = requests_wanted - verdict.counted.total()
+            for operation, kind in kinds if left > 0 else ():
+                asked = _asker(operation, session, url, tokens, verdict)
+                _run(operation, kind, asked, examples=-(-left // len(kinds)), with_seed=with_seed + again)
     return verdict
 
 

@@ -144,3 +144,20 @@ def test_odd_addresses_are_refused_with_a_problem(api: Apis, path: str) -> None:
     answer = api("alice").get(path)
     assert answer.status_code in (400, 404)
     assert answer.content_type == "application/problem+json"
+
+
+@pytest.mark.parametrize("moment", ["-1.3742869923002057e-148", "0", "1700000000", "12:00", "2026-12-01"])
+def test_a_moment_is_written_out_and_never_a_number_of_seconds(api: Apis, moment: str) -> None:
+    answer = api("alice").get("/v1/search", q="x", since=moment)
+    assert answer.json is not None
+    assert (answer.status_code, answer.json["errors"][0]["path"]) == (400, "since")
+    with pytest.raises(InvalidArgument):
+        parse(PostMessage, json.dumps({"body": "x", "not_before": moment}).encode(), CLAIMS, **BOUNDS)
+    with pytest.raises(InvalidArgument):
+        parse(PostMessage, b'{"body": "x", "not_before": 1700000000}', CLAIMS, **BOUNDS)
+
+
+def test_a_moment_that_is_written_out_is_taken(api: Apis) -> None:
+    assert api("alice").get("/v1/search", q="x", since="2026-12-01T02:03:04Z").status_code == 200
+    body = {"body": "x", "not_before": "2026-12-01T02:03:04+01:00"}
+    parse(PostMessage, json.dumps(body).encode(), CLAIMS, **BOUNDS)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
-from web.schemas.base import LIMIT_MAX, Answer, Moment, Paged, Part, Request
+from web.schemas.base import LIMIT_MAX, Answer, Moment, Paged, Part, Request, When
 
 VERIFY_LIMIT_MAX = 5_000
 ResourceType = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z_]{0,63}$")]
@@ -26,8 +26,8 @@ class AuditQuery(Paged):
     actor: Actor | None = None
     event: EventName | None = None
     request_id: RequestId | None = None
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: When | None = None
+    until: When | None = None
 
 
 class AuditEventAnswer(Answer):

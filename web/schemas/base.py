@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+)
 
 from bridge.core.names import NAME_PATTERN, ROLE_PATTERN
 
 LIMIT_MAX = 200
 WAIT_S_MAX = 60
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]")
 
 
 def _rfc3339(moment: datetime) -> str:
@@ -25,7 +36,16 @@ def _stripped(text: str) -> str:
     return found
 
 
+def _written_out(value: object) -> object:
+    """A text that begins with a date: of anything else pydantic would make seconds since 1970."""
+    if not isinstance(value, str) or not DATE.match(value):
+        raise ValueError("a moment is written as in 2026-12-01T02:03:04Z")
+    return value
+
+
 Moment = Annotated[datetime, PlainSerializer(_rfc3339, return_type=str)]
+When = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_written_out)]
+"""A moment that a caller names: RFC 3339, never a number of seconds."""
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=128)]
 RoleLabel = Annotated[str, StringConstraints(pattern=ROLE_PATTERN, max_length=64)]
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=1000), AfterValidator(_stripped)]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from bridge.core.states import MessageKind
 from web.schemas.base import (
@@ -23,6 +23,7 @@ from web.schemas.base import (
     RoleLabel,
     ScreenedAnswer,
     Seq,
+    When,
 )
 
 RECIPIENTS_MAX = 1000
@@ -108,7 +109,7 @@ class PostMessage(Request):
     to: Annotated[list[Name], Field(min_length=1, max_length=RECIPIENTS_MAX)] | None = None
     to_role: RoleLabel | None = None
     urgent: bool = False
-    not_before: AwareDatetime | None = None
+    not_before: When | None = None
     idempotency_key: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,255}$")] | None = None
 
     @model_validator(mode="after")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from bridge.core.search import QUERY_CHARS_MAX
 from bridge.core.states import MessageKind
-from web.schemas.base import Answer, Moment, Name, Paged
+from web.schemas.base import Answer, Moment, Name, Paged, When
 
 
 class SearchQuery(Paged):
@@ -18,8 +18,8 @@ class SearchQuery(Paged):
     thread: Name | None = None
     sender: Name | None = None
     kind: MessageKind | None = None
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: When | None = None
+    until: When | None = None
 
 
 class FoundAnswer(Answer):
