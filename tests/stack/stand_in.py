@@ -50,15 +50,15 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_f
 # shim of another run. They outlive it, but not the manager.
 LEFT = """
 import os, sys, time
-manager, worker = int(sys.argv[1]), os.getppid()
-while os.getppid() in (manager, worker):
+above = set(map(int, sys.argv[1:]))  # told, not asked: who begins after its worker has died would take init for it
+while os.getppid() in above:
     time.sleep(0.1)
 """
 WORKER = f"""
 import os, subprocess, sys, time
 kinds = {{"left": None, "run": {{"BRIDGE_RUN_ID": "r1"}}, "shim": {{"BRIDGE_RUN_ID": "r2", "BRIDGE_SHIM": "1"}}}}
 for name, marks in kinds.items():
-    argv = [sys.executable, "-c", {LEFT!r}, str(os.getppid())]
+    argv = [sys.executable, "-c", {LEFT!r}, str(os.getppid()), str(os.getpid())]
     print(f"{{name}}={{subprocess.Popen(argv, env=marks, start_new_session=True).pid}}.", flush=True)
 while True:
     time.sleep(600)
