@@ -77,13 +77,15 @@ def prove(uow: UnitOfWork, place: ProofPlace, limit: int) -> ProofPage:
     return ProofPage(tuple(problems), place.part, checked, after)
 
 
-def broken_history(connection: Connection, workspace_id: str) -> Iterator[Problem]:
+def broken_history(connection: Connection, workspace_id: str, limit: int = PAGE_ROWS) -> Iterator[Problem]:
     """What is wrong in a workspace, from end to end, as this transaction sees it."""
     uow = UnitOfWork(connection, workspace_id)
     place: ProofPlace | None = ProofPlace(PARTS[0])
     while place is not None:
-        page = prove(uow, place, PAGE_ROWS)
+        page = prove(uow, place, limit)
         yield from page.problems
+        if page.place == place:
+            raise RuntimeError(f"the proof does not go on after {place}")
         place = page.place
 
 

@@ -31,6 +31,7 @@ from bridge.db import all_tables
 from bridge.db.archive import PARTS, standing
 from bridge.db.uow import Database
 from bridge.queries.archive import thread_rows
+from bridge.queries.audit_marks import MarkPlace, check_marks, list_heads
 from tests.shell.test_lock_order import recorded, steps_back
 from tests.support.audit import broken_history
 from tests.support.postgres import Owner
@@ -201,6 +202,18 @@ def test_a_row_that_is_gone_without_being_archived_is_found(
     assert [(one.resource_id, one.what) for one in broken_history(world.owner)] == [
         (old[0], "the row that keeps its head is gone")
     ]
+
+
+def test_marks_that_were_kept_of_an_archived_thread_are_not_missed(
+    world: World, old: list[str], tmp_path: Path
+) -> None:
+    operator = world.caller("olivia", Role.OPERATOR)
+    kept = list_heads(world.deps, operator, MarkPlace("messages")).items
+    assert {mark.resource_id for mark in kept} >= {old[0]}
+    assert archive(tmp_path) == 0
+    assert check_marks(world.deps, operator, kept) == ()
+    world.owner.run("DELETE FROM audit_events WHERE event = 'thread.archived' AND resource_id = :t", t=old[0])
+    assert [one.resource_id for one in check_marks(world.deps, operator, kept)] == [old[0]]
 
 
 def test_a_try_stays_for_the_other_thread_until_that_one_goes_too(

@@ -5,26 +5,15 @@ from __future__ import annotations
 from sqlalchemy import Connection, text
 
 from bridge.core.audit import Problem
-from bridge.db.audit_proof import PAGE_ROWS, PARTS, ProofPlace, prove
-from bridge.db.uow import UnitOfWork
+from bridge.db import audit_proof
+from bridge.db.audit_proof import PAGE_ROWS
 from tests.support.postgres import Owner
 from tests.support.world import World
-
-PAGES_MAX = 10_000
 
 
 def problems_in(connection: Connection, workspace: str, limit: int = PAGE_ROWS) -> list[Problem]:
     """What is wrong, as this transaction sees the workspace."""
-    uow = UnitOfWork(connection, workspace)
-    place: ProofPlace | None = ProofPlace(PARTS[0])
-    found: list[Problem] = []
-    for _ in range(PAGES_MAX):
-        if place is None:
-            return found
-        page = prove(uow, place, limit)
-        found += page.problems
-        place = page.place
-    raise AssertionError("the proof does not end")
+    return list(audit_proof.broken_history(connection, workspace, limit))
 
 
 def problems_of(world: World, limit: int = PAGE_ROWS) -> list[Problem]:
