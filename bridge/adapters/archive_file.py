@@ -24,6 +24,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
+from bridge.adapters.durable import give_name, settle
 from bridge.core.errors import Conflict, InvalidArgument, NotFound
 from bridge.core.retention import BlockDigest, Line
 
@@ -91,13 +92,8 @@ class ArchiveWriter:
         """It is complete, on the disk, and has its name."""
         self._say("total", {"threads": self._threads, "rows": self._rows, "sha256": self._hash.hexdigest()})
         self._gzip.close()
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        self._unfinished.rename(self.path)
-        descriptor = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        os.fsync(descriptor)
-        os.close(descriptor)
+        settle(self._file)
+        give_name(self._unfinished, self.path)
 
     def drop(self) -> None:
         """What is not finished goes."""

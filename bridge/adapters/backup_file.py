@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from bridge.adapters.durable import give_name, settle
 from bridge.core.errors import Conflict, InvalidArgument, NotFound
 from bridge.core.retention import Part
 
@@ -63,14 +64,9 @@ class BackupWriter:
         parts = [asdict(part) for part in self._parts]
         self._zip.writestr(MANIFEST, json.dumps({"format": FORMAT, **facts, "parts": parts}, indent=1))
         self._zip.close()
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
+        settle(self._file)
         BackupReader(self._unfinished).check()
-        self._unfinished.rename(self.path)
-        descriptor = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        os.fsync(descriptor)
-        os.close(descriptor)
+        give_name(self._unfinished, self.path)
 
     def drop(self) -> None:
         """What is not finished goes."""
